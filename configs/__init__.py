@@ -1,0 +1,1 @@
+"""Recipes in YAML, found by name (`--config demo/vlm`)."""

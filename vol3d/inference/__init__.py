@@ -1,0 +1,1 @@
+"""From a path and a question to an answer; start with pipeline.py."""

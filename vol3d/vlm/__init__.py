@@ -1,0 +1,1 @@
+"""The language side: vision tokens, fusion, packing, the language model."""

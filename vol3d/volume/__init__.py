@@ -1,0 +1,1 @@
+"""Scans in and out: reading, geometry, intensity, resampling, windows, stores, phantoms."""
