@@ -177,6 +177,32 @@ class Expert(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ExpertCall:
+    """A request `<name(argument, ...)>` that a card allows."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"<{self.name}({', '.join(self.arguments)})>"
+
+
+class EvidenceSource(Protocol):
+    """What a pipeline asks for evidence: a panel of experts that segments, measures, describes and renders.
+
+    `experts3d.panel` implements it; the pipeline knows only this, so that `vol3d` never imports `experts3d`.
+    """
+
+    def cards(self, modality: str) -> tuple[ExpertCard, ...]:
+        """The cards that fit a modality, in the order in which they are shown to the model."""
+        ...
+
+    def gather(self, volume: Volume, call: ExpertCall) -> Evidence:
+        """Run one call. Never raises for an expert's failure: the evidence then says `failed`, and why."""
+        ...
+
+
 class Row(_Record):
     """One series of a corpus: what `data_prep` writes to Parquet and training reads."""
 
