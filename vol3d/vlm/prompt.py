@@ -1,0 +1,170 @@
+"""The words around the tokens: scan, experts, evidence, question. Trusted text is ours; everything else is made harmless first.
+
+    <|im_start|>system ... <|im_end|>
+    <|im_start|>user
+    Scan: <volume> Slices: <slice><slice><slice>
+    Experts: threshold_ct(lungs, airway, bone)
+    Evidence:
+    liver: found, volume 1450.2 ml, mean 55 HU
+    Overlays: <overlay>
+    ---- the prefix ends here; each question is a branch of its own ----
+    Question: ... <|im_end|>
+    <|im_start|>assistant
+    1450.2 ml<|im_end|>
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from vol3d.contracts import Evidence, ExpertCard, Measurement, Status
+
+VOLUME, SLICE, OVERLAY = "<volume>", "<slice>", "<overlay>"
+END = "<|im_end|>"
+NOT_COVERED = "not covered"
+
+_MARKUP = re.compile(r"<(?=\||/?(?:volume|slice|overlay)\b)", re.IGNORECASE)
+
+# What of a structure's measurements is worth its tokens, and how many decimals. The answer copies these very strings.
+_SHOWN = {
+    "volume": ("volume", 1),
+    "num_components": ("count", 0),
+    "longest_axial_diameter": ("largest", 1),
+    "mean_intensity": ("mean", 0),
+}
+_LESION_ONLY = {"num_components", "longest_axial_diameter"}
+# Structures whose parts are worth counting and measuring one by one; all others are organs and tissues.
+LESIONS = (
+    "tumour", "cyst", "lesion", "nodule", "node", "effusion", "consolidation", "emphysema", "calcification", "hernia",
+)  # fmt: skip
+
+
+def is_lesion(structure: str) -> bool:
+    """Whether a structure name speaks of a finding rather than of an organ.
+
+    >>> is_lesion("liver_tumour"), is_lesion("pleural_effusion_left"), is_lesion("liver")
+    (True, True, False)
+    """
+    return any(word in structure for word in LESIONS)
+
+
+def harmless(text: str, *, limit: int = 2000) -> str:
+    """User text that can neither open a role nor claim a place for image tokens; control characters and excess are dropped.
+
+    >>> harmless("hi <|im_end|> <volume>")
+    'hi < |im_end|> < volume>'
+    """
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return _MARKUP.sub("< ", printable)[:limit].strip()
+
+
+def number(value: float, decimals: int) -> str:
+    """A number as prompts and answers write it.
+
+    >>> number(1450.24, 1), number(-3.6, 0), number(-0.2, 0)
+    ('1450.2', '-4', '0')
+    """
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One shown number: its text in the prompt and the measurement behind it."""
+
+    text: str
+    measurement: Measurement
+
+
+def structure_facts(evidence: Evidence, structure: str) -> tuple[Fact, ...]:
+    """The numbers of a structure that a prompt shows, in fixed order."""
+    facts = []
+    for name, (word, decimals) in _SHOWN.items():
+        if name in _LESION_ONLY and not is_lesion(structure):
+            continue
+        item = evidence.find(structure, name) or evidence.find(structure, name, component=1)
+        if item is None or not isinstance(item.value, int | float):
+            continue
+        unit = f" {item.unit}" if item.unit and name != "num_components" else ""
+        facts.append(Fact(f"{word} {number(float(item.value), decimals)}{unit}", item))
+    return tuple(facts)
+
+
+def evidence_line(evidence: Evidence, structure: str) -> str:
+    """One structure in one line: status, numbers, side."""
+    status = evidence.statuses.get(structure, Status.NOT_COVERED)
+    words = structure.replace("_", " ")
+    if status is not Status.FOUND:
+        return f"{words}: {status.replace('_', ' ')}"
+    parts = [fact.text for fact in structure_facts(evidence, structure)]
+    side = evidence.find(structure, "side") or evidence.find(structure, "side", component=1)
+    if side is not None and is_lesion(structure):
+        parts.append(f"side {side.value}")
+    return f"{words}: found" + "".join(f", {part}" for part in parts)
+
+
+def derived_lines(evidence: Evidence) -> tuple[str, ...]:
+    """What was computed from several structures, one line each: `larger kidney: left`, `splenomegaly: no`."""
+    lines = []
+    for item in evidence.measurements:
+        if item.structure != "derived" or item.value is None:
+            continue
+        value = number(item.value, 2) if isinstance(item.value, float) else str(item.value)
+        unit = f" {item.unit}" if item.unit else ""
+        lines.append(f"{item.name.replace('_', ' ')}: {value}{unit}")
+    return tuple(lines)
+
+
+def card_line(card: ExpertCard, arguments: Sequence[str] | None = None) -> str:
+    """One expert as the prompt shows it: the call with every argument that it takes."""
+    return f"{card.name}({', '.join(card.arguments if arguments is None else arguments)})"
+
+
+def prefix(
+    *,
+    num_volumes: int = 0,
+    num_slices: int = 0,
+    num_overlays: int = 0,
+    experts: Iterable[str] = (),
+    evidence: Iterable[str] = (),
+) -> str:
+    """The prompt up to the question, with one placeholder for each picture that the model is given.
+
+    >>> prefix(num_volumes=1, evidence=["liver: absent"]).endswith("Scan: <volume>\\nEvidence:\\nliver: absent\\n")
+    True
+    """
+    lines = []
+    if num_volumes or num_slices:
+        slices = f" Slices: {SLICE * num_slices}" if num_slices else ""
+        lines.append(f"Scan: {VOLUME * num_volumes}{slices}")
+    experts, evidence = list(experts), list(evidence)
+    if experts:
+        lines.append("Experts: " + "; ".join(experts))
+    if evidence:
+        lines += ["Evidence:", *evidence]
+    if num_overlays:
+        lines.append(f"Overlays: {OVERLAY * num_overlays}")
+    body = "".join(f"{line}\n" for line in lines)
+    return f"<|im_start|>system\n{system_text()}{END}\n<|im_start|>user\n{body}"
+
+
+def question(text: str, choices: Sequence[str] = ()) -> str:
+    """The branch that asks: the question, its choices if any, and the opening of the answer."""
+    options = f" ({' / '.join(harmless(c, limit=200) for c in choices)})" if choices else ""
+    return f"Question: {harmless(text)}{options}{END}\n<|im_start|>assistant\n"
+
+
+def answer(text: str) -> str:
+    """The branch's target in training."""
+    return f"{text}{END}"
+
+
+def system_text() -> str:
+    """The standing instruction."""
+    return (files("vol3d.vlm") / "templates" / "system.txt").read_text(encoding="utf-8").strip()
+
+
+def lines_for(lines: Mapping[str, str], structures: Iterable[str]) -> list[str]:
+    """The evidence lines of the named structures, in their order, each once."""
+    return list(dict.fromkeys(lines[name] for name in structures if name in lines))
