@@ -10,6 +10,7 @@ from vol3d.errors import MissingExtraError
 EXTRAS: dict[str, tuple[str, str]] = {
     "dicom": ("pydicom", "read DICOM series"),
     "fast": ("isal", "read .nii.gz about twice as fast"),
+    "flash": ("flash_attn", "use flash attention (CUDA)"),
     "test": ("pytest", "run the tests"),
     "dev": ("ruff", "run make check"),
 }
