@@ -1,16 +1,16 @@
 """The words around the tokens: scan, experts, evidence, question. Trusted text is ours; everything else is made harmless first.
 
-    <|im_start|>system ... <|im_end|>
-    <|im_start|>user
-    Scan: <volume> Slices: <slice><slice><slice>
-    Experts: threshold_ct(lungs, airway, bone)
-    Evidence:
-    liver: found, volume 1450.2 ml, mean 55 HU
-    Overlays: <overlay>
-    ---- the prefix ends here; each question is a branch of its own ----
-    Question: ... <|im_end|>
-    <|im_start|>assistant
-    1450.2 ml<|im_end|>
+<|im_start|>system ... <|im_end|>
+<|im_start|>user
+Scan: <volume> Slices: <slice><slice><slice>
+Experts: threshold_ct(lungs, airway, bone)
+Evidence:
+liver: found, volume 1450.2 ml, mean 55 HU
+Overlays: <overlay>
+---- the prefix ends here; each question is a branch of its own ----
+Question: ... <|im_end|>
+<|im_start|>assistant
+1450.2 ml<|im_end|>
 """
 
 import re
@@ -22,6 +22,8 @@ from vol3d.contracts import Evidence, ExpertCard, Measurement, Status
 
 VOLUME, SLICE, OVERLAY = "<volume>", "<slice>", "<overlay>"
 END = "<|im_end|>"
+# Derived measurements (experts3d.derive) that are worth a line of the prompt.
+DERIVED = ("larger_kidney", "splenomegaly", "hepatic_steatosis", "emphysema_index")
 NOT_COVERED = "not covered"
 
 _MARKUP = re.compile(r"<(?=\||/?(?:volume|slice|overlay)\b)", re.IGNORECASE)
@@ -77,6 +79,32 @@ class Fact:
     measurement: Measurement
 
 
+def words(structure: str) -> str:
+    """A structure as a radiologist would say it.
+
+    >>> words("kidney_left"), words("liver_tumour")
+    ('left kidney', 'liver tumour')
+    """
+    for suffix in ("_left", "_right"):
+        if structure.endswith(suffix):
+            return f"{suffix[1:]} {structure[: -len(suffix)].replace('_', ' ')}"
+    return structure.replace("_", " ")
+
+
+def sentence(evidence: Evidence, structure: str) -> str:
+    """One structure as a sentence of findings, in the form that the model is taught and `grounding` can check."""
+    status = evidence.statuses.get(structure, Status.NOT_COVERED)
+    thing = words(structure)
+    if status is Status.ABSENT:
+        return f"No {thing}."
+    if status is not Status.FOUND:
+        return f"{thing.capitalize()}: {status.replace('_', ' ')}."
+    facts = ", ".join(fact.text for fact in structure_facts(evidence, structure))
+    side = evidence.find(structure, "side") or evidence.find(structure, "side", component=1)
+    where = f" on the {side.value}" if side is not None and is_lesion(structure) and side.value in ("left", "right") else ""
+    return f"{thing.capitalize()}{where}: {facts}." if facts else f"{thing.capitalize()}{where} is seen."
+
+
 def structure_facts(evidence: Evidence, structure: str) -> tuple[Fact, ...]:
     """The numbers of a structure that a prompt shows, in fixed order."""
     facts = []
@@ -94,26 +122,32 @@ def structure_facts(evidence: Evidence, structure: str) -> tuple[Fact, ...]:
 def evidence_line(evidence: Evidence, structure: str) -> str:
     """One structure in one line: status, numbers, side."""
     status = evidence.statuses.get(structure, Status.NOT_COVERED)
-    words = structure.replace("_", " ")
+    thing = words(structure)
     if status is not Status.FOUND:
-        return f"{words}: {status.replace('_', ' ')}"
+        return f"{thing}: {status.replace('_', ' ')}"
     parts = [fact.text for fact in structure_facts(evidence, structure)]
     side = evidence.find(structure, "side") or evidence.find(structure, "side", component=1)
     if side is not None and is_lesion(structure):
         parts.append(f"side {side.value}")
-    return f"{words}: found" + "".join(f", {part}" for part in parts)
+    return f"{thing}: found" + "".join(f", {part}" for part in parts)
 
 
-def derived_lines(evidence: Evidence) -> tuple[str, ...]:
-    """What was computed from several structures, one line each: `larger kidney: left`, `splenomegaly: no`."""
-    lines = []
+def derived_lines(evidence: Evidence) -> dict[str, tuple[str, ...]]:
+    """Derived facts in words, by the first structure that they were computed from (`larger kidney: left` under `kidney_left`)."""
+    lines: dict[str, tuple[str, ...]] = {}
     for item in evidence.measurements:
-        if item.structure != "derived" or item.value is None:
+        if item.name not in DERIVED or item.value is None:
             continue
-        value = number(item.value, 2) if isinstance(item.value, float) else str(item.value)
+        value = number(item.value, 1) if isinstance(item.value, float) else str(item.value)
         unit = f" {item.unit}" if item.unit else ""
-        lines.append(f"{item.name.replace('_', ' ')}: {value}{unit}")
-    return tuple(lines)
+        line = f"{item.name.replace('_', ' ')}: {value}{unit}"
+        lines[item.structure] = (*lines.get(item.structure, ()), line)
+    return lines
+
+
+def evidence_block(order: Sequence[str], lines: Mapping[str, str], derived: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The evidence lines of the named structures in their order, each followed by what was derived from it."""
+    return [line for name in order if name in lines for line in (lines[name], *derived.get(name, ()))]
 
 
 def card_line(card: ExpertCard, arguments: Sequence[str] | None = None) -> str:
@@ -129,7 +163,7 @@ def prefix(
     experts: Iterable[str] = (),
     evidence: Iterable[str] = (),
 ) -> str:
-    """The prompt up to the question, with one placeholder for each picture that the model is given.
+    r"""The prompt up to the question, with one placeholder for each picture that the model is given.
 
     >>> prefix(num_volumes=1, evidence=["liver: absent"]).endswith("Scan: <volume>\\nEvidence:\\nliver: absent\\n")
     True
@@ -163,8 +197,3 @@ def answer(text: str) -> str:
 def system_text() -> str:
     """The standing instruction."""
     return (files("vol3d.vlm") / "templates" / "system.txt").read_text(encoding="utf-8").strip()
-
-
-def lines_for(lines: Mapping[str, str], structures: Iterable[str]) -> list[str]:
-    """The evidence lines of the named structures, in their order, each once."""
-    return list(dict.fromkeys(lines[name] for name in structures if name in lines))

@@ -1,0 +1,150 @@
+"""What the model is shown of a scan: the whole volume on one small grid, three key slices, and overlays of masks.
+
+The grid is fixed in voxels, not in mm: the body's bounding box is scaled (isotropically) to fit, so that a child's chest and a
+tall adult's abdomen both fill it. A key slice is a volume of depth one, so 2D and 3D tokens come from the same encoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from tokenizers3d import TokenGrid, Tokenizer
+from vol3d.errors import IntensityError
+from vol3d.volume.geometry import make_affine
+from vol3d.volume.intensity import normalize, recipe_for
+from vol3d.volume.resample import resample
+from vol3d.volume.volume import Volume
+
+# Depth 8k+1 and sides 8k, so that no token is spent on padding at stride 8x8x8: 8x10x10 tokens before the projector pools them.
+VIEW_SHAPE = (57, 80, 80)
+_AIR_CT, _AIR_MR = -0.5, -0.85  # normalised; -0.5 is -500 HU at ct_wide
+
+
+@dataclass(frozen=True)
+class View:
+    """A scan as the model sees it: `image` in [-1, 1] on the view grid, and the affine of that grid."""
+
+    image: Float[np.ndarray, "z y x"]
+    affine: Float[np.ndarray, "4 4"]
+    modality: str
+
+
+@dataclass(frozen=True)
+class Visuals:
+    """Token vectors of one view: `volume` (c z y x), `slices` and `overlays` (n of c 1 y x), all +-1."""
+
+    volume: Float[Tensor, "c z y x"]
+    slices: tuple[Float[Tensor, "c 1 ys xs"], ...]
+    overlays: tuple[Float[Tensor, "c 1 yo xo"], ...] = ()
+
+
+def view_of(volume: Volume, *, shape_zyx: tuple[int, int, int] = VIEW_SHAPE) -> View:
+    """Crop to the body, scale to fit, pad with air; canonical orientation.
+
+    Raises IntensityError where nothing but air is left.
+    """
+    scan = volume.canonical()
+    scan = scan.with_array(scan.numpy())
+    recipe = recipe_for(scan)
+    scan = _crop_to_body(scan, normalize(scan.array, recipe))
+    extent_mm = [n * s for n, s in zip(scan.shape, scan.spacing_mm, strict=True)]
+    spacing = max(e / n for e, n in zip(extent_mm, shape_zyx, strict=True))
+    small = resample(scan, spacing_mm=(spacing,) * 3)
+    image = normalize(small.numpy(), recipe)
+    keep = tuple(min(a, b) for a, b in zip(image.shape, shape_zyx, strict=True))
+    before = [(n - k) // 2 for n, k in zip(shape_zyx, keep, strict=True)]
+    out = np.full(shape_zyx, -1.0, np.float32)
+    out[tuple(slice(b, b + k) for b, k in zip(before, keep, strict=True))] = image[: keep[0], : keep[1], : keep[2]]
+    affine = small.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ np.array(before)
+    return View(out, affine, volume.modality)
+
+
+def central_slices(view: View) -> tuple[int, int, int]:
+    """Axial, coronal and sagittal index through the middle of the body: the key slices when no mask says better."""
+    return tuple(round(float(c)) for c in np.argwhere(view.image > _AIR_CT).mean(axis=0))  # type: ignore[return-value]
+
+
+def slice_images(view: View, centre: tuple[int, int, int]) -> list[Float[np.ndarray, "y x"]]:
+    """The axial, coronal and sagittal slice through a voxel of the view."""
+    z, y, x = centre
+    return [view.image[z], view.image[:, y], view.image[:, :, x]]
+
+
+def overlay_images(view: View, mask: Bool[np.ndarray, "z y x"], centre: tuple[int, int, int]) -> list[np.ndarray]:
+    """The same slices with the mask burnt in: the anatomy dimmed to [-1, 0], the mask at +1."""
+    z, y, x = centre
+    pairs = ((view.image[z], mask[z]), (view.image[:, y], mask[:, y]), (view.image[:, :, x], mask[:, :, x]))
+    return [np.where(m, 1.0, (image - 1.0) / 2).astype(np.float32) for image, m in pairs]
+
+
+def mask_on_view(mask: Bool[np.ndarray, "z y x"], affine: np.ndarray, view: View) -> Bool[np.ndarray, "z y x"]:
+    """A mask of the scan on the view's grid: every masked voxel marks the view voxel that holds its centre, so none is lost."""
+    to_view = np.linalg.inv(view.affine) @ affine
+    points = np.argwhere(mask) @ to_view[:3, :3].T + to_view[:3, 3]
+    index = np.rint(points).astype(int)
+    index = index[((index >= 0) & (index < view.image.shape)).all(axis=1)]
+    out = np.zeros(view.image.shape, bool)
+    out[tuple(index.T)] = True
+    return out
+
+
+@torch.no_grad()
+def encode_view(
+    tokenizer: Tokenizer,
+    view: View,
+    *,
+    mask: Bool[np.ndarray, "z y x"] | None = None,
+) -> Visuals:
+    """Tokens of the volume, of its key slices, and of the overlays of a mask (already on the view's grid).
+
+    With a mask the key slices go through its centre; without one, through the middle of the body.
+    """
+    has_mask = mask is not None and bool(mask.any())
+    centre = _mask_centre(mask) if has_mask else central_slices(view)
+    images = slice_images(view, centre)
+    overlays = overlay_images(view, mask, centre) if has_mask else []
+    return Visuals(
+        volume=_vectors(tokenizer, view.image),
+        slices=tuple(_vectors(tokenizer, image[None]) for image in images),
+        overlays=tuple(_vectors(tokenizer, image[None]) for image in overlays),
+    )
+
+
+def _vectors(tokenizer: Tokenizer, image: np.ndarray) -> Tensor:
+    grid: TokenGrid = tokenizer.encode(torch.from_numpy(np.ascontiguousarray(image))[None, None], mode="stream")
+    return grid.vectors()[0]
+
+
+def _mask_centre(mask: np.ndarray) -> tuple[int, int, int]:
+    """Per axis, the slice on which the mask is largest."""
+    sums = [mask.sum(axis=tuple(a for a in range(3) if a != axis)) for axis in range(3)]
+    return tuple(int(np.argmax(s)) for s in sums)  # type: ignore[return-value]
+
+
+def _crop_to_body(scan: Volume, normalised: np.ndarray) -> Volume:
+    inside = normalised > (_AIR_CT if scan.unit == "HU" else _AIR_MR)
+    if not inside.any():
+        raise IntensityError("nothing but air in the scan", path=scan.source or None, hint="Check the modality and the rescale.")
+    start, stop = [], []
+    for axis in range(3):
+        # A line must be body in half a percent of its plane, so that a table or a lead does not widen the box.
+        share = inside.mean(axis=tuple(a for a in range(3) if a != axis))
+        hit = np.flatnonzero(share > min(0.005, share.max() / 2))
+        start.append(int(hit[0]))
+        stop.append(int(hit[-1]) + 1)
+    return scan.crop(tuple(start), tuple(stop))  # type: ignore[arg-type]
+
+
+def view_spacing_mm(view: View) -> float:
+    """Edge of a view voxel in mm."""
+    return float(np.linalg.norm(view.affine[:3, 0]))
+
+
+def empty_view(modality: str = "unknown", shape_zyx: Sequence[int] = VIEW_SHAPE) -> View:
+    """A blank image, for the probes that ask what the model says when it sees nothing."""
+    return View(np.full(tuple(shape_zyx), -1.0, np.float32), make_affine((1, 1, 1)), modality)
