@@ -36,23 +36,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     True
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    name = next((f" {word}" for word in arguments[:1] if word in COMMANDS), "")
     _quieten_libraries()
-    args = build_parser(arguments).parse_args(arguments)
     try:
-        code = import_module(f"vol3d.cli.{args.command}").run(args)
-        sys.stdout.flush()
-        return int(code)
+        return _run(arguments)
     except BrokenPipeError:
-        # The reader (`head`) left. Python would complain once more when it flushes at exit: give it a sink.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 141
     except KeyboardInterrupt:
-        return _refuse(args.command, "interrupted", 130)
+        return _refuse(name, "interrupted", 130)
     except (Vol3dError, OSError) as error:
-        return _refuse(args.command, _one_line(error), 2)
+        return _refuse(name, _one_line(error), 2)
     except Exception as error:  # noqa: BLE001 - the last line of defence: nobody above prints for us
         hint = "Set VOL3D_DEBUG=1 to see where."
-        return _refuse(args.command, f"unexpected {type(error).__name__}: {_one_line(error)}. {hint}", 1)
+        return _refuse(name, f"unexpected {type(error).__name__}: {_one_line(error)}. {hint}", 1)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        args = build_parser(arguments).parse_args(arguments)
+        return int(import_module(f"vol3d.cli.{args.command}").run(args))
+    finally:
+        sys.stdout.flush()  # here, where a reader that left can still be told apart from a failure
 
 
 def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -97,17 +102,18 @@ def _quieten_libraries() -> None:
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it brings its own handler
 
 
-def _refuse(command: str, text: str, code: int) -> int:
-    if _debug() and sys.exc_info()[0] is not None:
+def _refuse(name: str, text: str, code: int) -> int:
+    if _debug():
         import traceback
 
         traceback.print_exc()
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    print(f"vol3d {command}: {text}", file=sys.stderr)
+    print(f"vol3d{name}: {text}", file=sys.stderr)
     return code
+
+
+def _drop_stdout() -> None:
+    """The reader (`head`) left. Python would complain once more when it flushes at exit: give it a sink."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(error: BaseException) -> str:
