@@ -30,13 +30,16 @@ class Scene:
     evidence: Evidence
 
     def status(self, structure: str) -> Status:
+        """Found, absent, not covered or failed."""
         return self.evidence.statuses.get(structure, Status.NOT_COVERED)
 
     def value(self, structure: str, name: str) -> float | None:
+        """A number of a structure, or of its largest component."""
         item = self.evidence.find(structure, name) or self.evidence.find(structure, name, component=1)
         return float(item.value) if item is not None and isinstance(item.value, int | float) else None
 
     def text(self, structure: str, name: str) -> str | None:
+        """A word about a structure (its side), or about its largest component."""
         item = self.evidence.find(structure, name) or self.evidence.find(structure, name, component=1)
         return str(item.value) if item is not None and item.value is not None else None
 

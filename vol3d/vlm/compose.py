@@ -30,14 +30,17 @@ class Condition(StrEnum):
 
     @property
     def has_image(self) -> bool:
+        """Whether the volume's and the key slices' tokens are shown."""
         return "image" in self
 
     @property
     def has_evidence(self) -> bool:
+        """Whether lines of evidence and overlays are shown."""
         return "evidence" in self
 
     @property
     def has_experts(self) -> bool:
+        """Whether the experts that could be called are listed."""
         return "experts" in self
 
 
@@ -72,7 +75,8 @@ def compose(
     """Build the prompt of one condition.
 
     Args:
-        conversation, visuals: one scan.
+        conversation: one scan's turns and evidence.
+        visuals: its tokens, or None.
         condition: what is shown.
         rng: draws the order of evidence, the distractors, the experts' order, and whether choices are listed.
         turns: the questions; all of the conversation's where None.

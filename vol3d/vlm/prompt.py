@@ -165,7 +165,7 @@ def prefix(
 ) -> str:
     r"""The prompt up to the question, with one placeholder for each picture that the model is given.
 
-    >>> prefix(num_volumes=1, evidence=["liver: absent"]).endswith("Scan: <volume>\\nEvidence:\\nliver: absent\\n")
+    >>> prefix(num_volumes=1, evidence=["liver: absent"]).endswith("Scan: <volume>\nEvidence:\nliver: absent\n")
     True
     """
     lines = []

@@ -1,0 +1,117 @@
+"""Does the text say what the evidence says? The last word on every answer and every sentence of a report.
+
+A language model may say anything; what leaves the pipeline must rest on a measurement. The check is deliberately literal: each
+number must be one that was shown, each "no" must be a structure that was looked for and not found.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from vol3d.contracts import Evidence, Measurement, Status
+from vol3d.vlm.prompt import NOT_COVERED, structure_facts, words
+
+Verdict = Literal["supported", "contradicted", "unsupported", "not_covered"]
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NEGATION = re.compile(r"\b(no|none|not|without|absent)\b")
+_YES_NO = {"yes": Status.FOUND, "no": Status.ABSENT}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict, and the measurements that it rests on."""
+
+    verdict: Verdict
+    measurements: tuple[Measurement, ...] = ()
+
+
+def mentioned(text: str, structures: Iterable[str]) -> tuple[str, ...]:
+    """The structures that a text names, the longest names first, so that 'liver tumour' is not taken for 'liver'.
+
+    >>> mentioned("How large is the left kidney?", ["kidney_left", "kidney_right", "liver"])
+    ('kidney_left',)
+    >>> mentioned("Which kidney is larger?", ["kidney_left", "kidney_right", "liver"])
+    ('kidney_left', 'kidney_right')
+    """
+    rest, found = f" {_plain(text)} ", []
+    for structure in sorted(structures, key=lambda s: -len(words(s))):
+        name = _plain(words(structure))
+        if f" {name} " in rest:
+            found.append(structure)
+            rest = rest.replace(f" {name} ", "  ")
+    for structure in structures:
+        bare = re.sub(r"^(left|right) ", "", words(structure))
+        if structure not in found and bare != words(structure) and f" {_plain(bare)} " in rest:
+            found.append(structure)
+    return tuple(s for s in dict.fromkeys(structures) if s in found)
+
+
+def check_answer(text: str, structures: Iterable[str], evidence: Evidence) -> Finding:
+    """Whether an answer about `structures` agrees with the evidence on them."""
+    asked = tuple(structures)
+    covered = [s for s in asked if evidence.statuses.get(s, Status.NOT_COVERED) in (Status.FOUND, Status.ABSENT)]
+    reply = text.strip().rstrip(".").lower()
+    if reply == NOT_COVERED:
+        return Finding("contradicted" if covered and len(covered) == len(asked) else "not_covered")
+    if not covered:
+        return Finding("unsupported")
+    if reply in _YES_NO:
+        return _check_yes_no(reply, covered, evidence)
+    if _NUMBER.search(reply):
+        return check_sentence(text, evidence, structures=covered)
+    hits = tuple(m for m in evidence.measurements if m.structure in covered and str(m.value).lower() == reply)
+    rivals = tuple(m for m in evidence.measurements if m.structure in covered and isinstance(m.value, str))
+    return Finding("supported", hits) if hits else Finding("contradicted", rivals) if rivals else Finding("unsupported")
+
+
+def check_sentence(text: str, evidence: Evidence, *, structures: Iterable[str] | None = None) -> Finding:
+    """Whether a sentence names only structures, numbers and absences that the evidence holds."""
+    named = tuple(structures) if structures is not None else mentioned(text, evidence.statuses)
+    if not named:
+        return Finding("unsupported")
+    statuses = {s: evidence.statuses.get(s, Status.NOT_COVERED) for s in named}
+    if NOT_COVERED in text.lower():
+        fits = all(status is Status.NOT_COVERED for status in statuses.values())
+        return Finding("not_covered" if fits else "contradicted")
+    facts = [fact for s in named for fact in structure_facts(evidence, s)]
+    shown = {n: f.measurement for f in facts for n in _NUMBER.findall(f.text)}
+    numbers = _NUMBER.findall(text)
+    if any(n not in shown for n in numbers):
+        return Finding("unsupported")
+    denied = bool(_NEGATION.search(text.lower()))
+    wanted = Status.ABSENT if denied else Status.FOUND
+    if any(status is not wanted for status in statuses.values()):
+        return Finding("contradicted")
+    if not _sides_agree(text, named, evidence):
+        return Finding("contradicted")
+    used = tuple(dict.fromkeys(shown[n].id for n in numbers))
+    by_id = {m.id: m for m in evidence.measurements}
+    first = tuple(m for s in named for m in evidence.measurements if m.structure == s)[:1]
+    return Finding("supported", tuple(by_id[i] for i in used) or first)
+
+
+def _check_yes_no(reply: str, covered: list[str], evidence: Evidence) -> Finding:
+    """Yes and no are about presence, or about a derived statement (`splenomegaly: no`) where there is one."""
+    derived = tuple(m for m in evidence.measurements if m.structure in covered and m.value in ("yes", "no"))
+    if derived:
+        return Finding("supported" if any(m.value == reply for m in derived) else "contradicted", derived)
+    found = any(evidence.statuses[s] is Status.FOUND for s in covered)
+    basis = tuple(m for s in covered for m in evidence.measurements if m.structure == s and m.name in ("volume", "num_components"))
+    return Finding("supported" if found == (reply == "yes") else "contradicted", basis)
+
+
+def _sides_agree(text: str, named: tuple[str, ...], evidence: Evidence) -> bool:
+    said = {side for side in ("left", "right") if re.search(rf"\b{side}\b", text.lower())}
+    if not said:
+        return True
+    known = {str(m.value) for m in evidence.measurements if m.structure in named and m.name == "side"}
+    known |= {s.rsplit("_", 1)[1] for s in named if s.endswith(("_left", "_right"))}
+    return not known or said <= known
+
+
+def _plain(text: str) -> str:
+    """Lower case words, plural s dropped, so that names can be looked up with spaces around them."""
+    tokens = re.findall(r"[a-z0-9]+", text.lower().replace("tumor", "tumour"))
+    return " ".join(t[:-1] if t.endswith("s") and len(t) > 3 and not t.endswith(("ss", "is", "us", "as")) else t for t in tokens)
