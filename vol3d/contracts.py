@@ -117,7 +117,10 @@ class Sentence(_Record):
 
 @dataclass(frozen=True)
 class Picture:
-    """A rendered slice, radiological view (patient's right at the left edge)."""
+    """A rendered slice, radiological view (patient's right at the left edge); square pixels.
+
+    `colours` maps the drawn structures to their RGB, so that whoever shows the picture can draw its legend.
+    """
 
     rgb: UInt8[np.ndarray, "h w 3"]
     plane: Literal["axial", "coronal", "sagittal"]
@@ -125,6 +128,7 @@ class Picture:
     structures: tuple[str, ...]
     intensity: str
     caption: str
+    colours: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
