@@ -45,6 +45,7 @@ class LabelMap:
         statuses: structures that were asked for; a name that is missing here is found if it has a voxel, else absent.
         unions: a structure made of several ids (`body`, `lungs`), so that structures may contain each other.
         reasons: structure -> why it is not covered or failed, in words.
+
     """
 
     array: Integer[np.ndarray, "z y x"]
@@ -200,6 +201,10 @@ class EvidenceSource(Protocol):
 
     def cards(self, modality: str) -> tuple[ExpertCard, ...]:
         """The cards that fit a modality, in the order in which they are shown to the model."""
+        ...
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every structure that a question could be about, offered by an expert at hand or not."""
         ...
 
     def gather(self, volume: Volume, call: ExpertCall) -> Evidence:

@@ -1,0 +1,175 @@
+"""From a path and a question to an answer that says what it rests on. The page to read first.
+
+scan --read--> Volume --view--> tokens --------------------------------+
+|                                                     +--> language model --> draft --check--> Answer
++--expert loop: <name(structures)> --> Evidence ------+
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vol3d.contracts import Answer, Evidence, EvidenceSource, Measurement, Report, Status, TraceStep
+from vol3d.errors import ExpertError
+from vol3d.inference import expert_loop
+from vol3d.inference.expert_loop import Draft, Session
+from vol3d.inference.grounding import Finding, check_answer, mentioned
+from vol3d.inference.writing import write_report
+from vol3d.vlm import prompt
+from vol3d.vlm.view import encode_view, view_of
+from vol3d.volume.read import read_volume
+from vol3d.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from vol3d.vlm.model import VisionLanguageModel
+
+logger = logging.getLogger(__name__)
+
+
+def ask(
+    scan: str | Path | Volume,
+    question: str,
+    *,
+    model: "VisionLanguageModel | None" = None,
+    experts: EvidenceSource | None = None,
+    choices: Sequence[str] = (),
+) -> Answer:
+    """Answer one question about one scan, from evidence.
+
+    Args:
+        scan: a path that `read_volume` takes, or a Volume.
+        question: in English.
+        model: from `vol3d.load_model`; the demo model where None.
+        experts: a panel of experts; the installed default where None.
+        choices: when given, the answer is one of them.
+
+    Raises:
+        Vol3dError: the scan cannot be read, with the reason.
+
+    >>> answer = ask("ct.nii.gz", "How large is the left lung?")        # doctest: +SKIP
+    >>> answer.value, answer.unit, answer.evidence[0].mask_id           # doctest: +SKIP
+    (2310.4, 'ml', 'threshold_ct@1:lung_left')
+
+    """
+    model = model or _default_model()
+    session = open_session(scan, model=model, experts=experts)
+    return answer_question(session, question, model=model, choices=choices)
+
+
+def report(
+    scan: str | Path | Volume, *, model: "VisionLanguageModel | None" = None, experts: EvidenceSource | None = None
+) -> tuple[Report, Evidence]:
+    """Write a report of one scan: all experts of its modality run, the model writes, every sentence is checked."""
+    model = model or _default_model()
+    session = open_session(scan, model=model, experts=experts)
+    trace: list[TraceStep] = []
+    for card in session.source.cards(session.volume.modality):
+        session.gather(expert_loop.ExpertCall(card.name, card.arguments), trace, by="asked by the report")
+    return write_report(session, model, trace), session.evidence
+
+
+def open_session(scan: str | Path | Volume, *, model: "VisionLanguageModel", experts: EvidenceSource | None = None) -> Session:
+    """Read a scan and show it to the model; several questions can share the session and its evidence."""
+    volume = scan if isinstance(scan, Volume) else read_volume(scan)
+    volume = volume.with_array(volume.numpy())
+    view = view_of(volume)
+    return Session(
+        volume=volume,
+        view=view,
+        visuals=encode_view(model.tokenizer3d, view),
+        tokenizer=model.tokenizer3d,
+        source=experts or default_experts(),
+        evidence=_facts_of_the_scan(volume),
+    )
+
+
+def answer_question(session: Session, question: str, *, model: "VisionLanguageModel", choices: Sequence[str] = ()) -> Answer:
+    """Let the model and its experts work on a question, then check the draft against the evidence."""
+    draft, trace = expert_loop.run(session, question, model.say, choices=choices)
+    cards = session.source.cards(session.volume.modality)
+    structures = mentioned(question, session.source.vocabulary()) or draft.structures
+    missing = [s for s in structures if s not in session.evidence.statuses]
+    if missing:
+        # The model answered without asking, or asked for something else: the question names the structure, so it is looked at.
+        for call in expert_loop.calls_for(missing, cards):
+            session.gather(call, trace, by="asked by the pipeline: the question names it")
+        draft, more = expert_loop.run(session, question, model.say, choices=choices)
+        trace += [step.model_copy(update={"step": len(trace) + i + 1}) for i, step in enumerate(more)]
+    finding = _check(draft, question, structures, session.evidence)
+    return _to_answer(session, question, draft, structures, finding, tuple(trace), choices)
+
+
+def default_experts() -> EvidenceSource:
+    """The panel that is installed under the entry point `vol3d.evidence`."""
+    found = list(entry_points(group="vol3d.evidence"))
+    if not found:
+        raise ExpertError("no panel of experts is installed", expected="an entry point in the group vol3d.evidence", hint="Install vol3d whole.")
+    return found[0].load()()
+
+
+def _check(draft: Draft, question: str, structures: Sequence[str], evidence: Evidence) -> Finding:
+    if re.search(r"\b(ct|mr|mri|modality)\b", question.lower()) and not structures:
+        structures = ("scan",)
+    return check_answer(draft.text.split(prompt.END)[0], structures, evidence)
+
+
+def _to_answer(
+    session: Session,
+    question: str,
+    draft: Draft,
+    structures: Sequence[str],
+    finding: Finding,
+    trace: tuple[TraceStep, ...],
+    choices: Sequence[str],
+) -> Answer:
+    text = draft.text.split(prompt.END)[0].strip()
+    status, value, unit = "answered", None, None
+    if finding.verdict == "not_covered" or (finding.verdict == "unsupported" and not structures):
+        status, text = "not_covered", _not_covered_text(structures)
+    elif finding.verdict != "supported":
+        # What was measured is said instead; what the model said stays readable in the trace.
+        status, text = "withheld", _measured_text(structures, session.evidence)
+    elif finding.measurements and isinstance(finding.measurements[0].value, int | float) and re.search(r"\d", text):
+        value, unit = float(finding.measurements[0].value), finding.measurements[0].unit or None
+    choice = next((c for c in choices if c.lower() == text.rstrip(".").lower()), None)
+    return Answer(
+        scan=session.volume.source,
+        question=question,
+        text=text,
+        choice=choice,
+        value=value,
+        unit=unit,
+        confidence=None if draft.confidence is None or status != "answered" else round(draft.confidence, 4),
+        status=status,
+        evidence=finding.measurements or _about(structures, session.evidence),
+        trace=trace,
+    )
+
+
+def _not_covered_text(structures: Sequence[str]) -> str:
+    what = " and ".join(prompt.words(s) for s in structures)
+    return f"Not covered: no expert measured {what} in this scan." if what else "Not covered: no expert at hand looks at what the question asks."
+
+
+def _measured_text(structures: Sequence[str], evidence: Evidence) -> str:
+    measured = " ".join(prompt.sentence(evidence, s) for s in structures if s in evidence.statuses)
+    return f"The model's own answer does not agree with the evidence and is withheld. Measured: {measured}"
+
+
+def _about(structures: Sequence[str], evidence: Evidence) -> tuple[Measurement, ...]:
+    return tuple(m for m in evidence.measurements if m.structure in structures and m.name in ("volume", "side", "num_components"))
+
+
+def _facts_of_the_scan(volume: Volume) -> Evidence:
+    """What the file itself says, so that a question about the modality rests on something too."""
+    item = Measurement(name="modality", value=volume.modality, unit="", structure="scan", method="header and intensities", mask_id="")
+    return Evidence((item,), (), statuses={"scan": Status.FOUND})
+
+
+def _default_model() -> "VisionLanguageModel":
+    from vol3d.vlm.model import load_model
+
+    return load_model("demo")
