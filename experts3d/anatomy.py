@@ -1,0 +1,156 @@
+"""What structure names mean: side, lesion or organ, the organ that holds a lesion, names made of several others.
+
+Names are TotalSegmentator v2 names plus ours for findings (British spelling). One place, so that measuring, wording and colouring agree.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from vol3d.vlm.prompt import is_lesion
+
+__all__ = ["GROUPS", "group_unions", "in_words", "is_lesion", "organ_unions", "parent_organ", "side_of_name", "snomed_codes"]
+
+# A name that stands for several others. `lung_left` is a label of its own in some tables and a group of lobes in others.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "lung_left": ("lung_upper_lobe_left", "lung_lower_lobe_left"),
+    "lung_right": ("lung_upper_lobe_right", "lung_middle_lobe_right", "lung_lower_lobe_right"),
+    "lungs": ("lung_left", "lung_right"),
+    "kidneys": ("kidney_left", "kidney_right"),
+    "adrenal_glands": ("adrenal_gland_left", "adrenal_gland_right"),
+    "pleural_effusion": ("pleural_effusion_left", "pleural_effusion_right"),
+}
+
+# First match wins, so the longer words stand first.
+_PARENTS: tuple[tuple[str, str], ...] = (
+    ("liver_", "liver"),
+    ("kidney_", "kidney"),
+    ("pancreas_", "pancreas"),
+    ("spleen_", "spleen"),
+    ("colon_", "colon"),
+    ("lung_nodule", "lungs"),
+    ("lung_ground_glass_nodule", "lungs"),
+    ("lung_tumour", "lungs"),
+    ("consolidation", "lungs"),
+    ("emphysema", "lungs"),
+    ("lung_low_attenuation", "lungs"),
+    ("coronary_calcification", "heart"),
+    ("aortic_calcification", "aorta"),
+    ("brain_", "brain"),
+)
+
+# SNOMED CT codes of body structures (facts of the terminology, as used in DICOM CID 7140 and 7192).
+_SNOMED: Mapping[str, str] = {
+    "spleen": "78961009",
+    "kidney_left": "18639004",
+    "kidney_right": "9846003",
+    "gallbladder": "28231008",
+    "liver": "10200004",
+    "stomach": "69695003",
+    "pancreas": "15776009",
+    "adrenal_gland_left": "38360009",
+    "adrenal_gland_right": "29392005",
+    "lung_left": "44029006",
+    "lung_right": "3341006",
+    "lungs": "39607008",
+    "lung_upper_lobe_left": "44714003",
+    "lung_lower_lobe_left": "41224006",
+    "lung_upper_lobe_right": "42400003",
+    "lung_middle_lobe_right": "72481006",
+    "lung_lower_lobe_right": "266005",
+    "esophagus": "32849002",
+    "trachea": "44567001",
+    "airway": "89187006",
+    "thyroid_gland": "69748006",
+    "duodenum": "38848004",
+    "colon": "71854001",
+    "urinary_bladder": "89837001",
+    "prostate": "41216001",
+    "heart": "80891009",
+    "aorta": "15825003",
+    "inferior_vena_cava": "64131007",
+    "brain": "12738006",
+    "skull": "89546000",
+    "spinal_cord": "2748008",
+    "sternum": "56873002",
+    "bone": "272673000",
+    "body": "38266002",
+    "fat": "55603005",
+    "soft_tissue": "87784001",
+}
+
+
+def side_of_name(structure: str) -> str | None:
+    """`left`, `right` or None, from the name alone.
+
+    >>> side_of_name("kidney_tumour_left"), side_of_name("rib_right_5"), side_of_name("liver")
+    ('left', 'right', None)
+    """
+    match = re.search(r"_(left|right)(?:_\d+)?$", structure)
+    return match.group(1) if match else None
+
+
+def parent_organ(structure: str) -> str | None:
+    """The organ that a finding lies in, on the finding's side; None for organs and for findings outside organs.
+
+    >>> parent_organ("liver_tumour"), parent_organ("kidney_cyst_left"), parent_organ("liver")
+    ('liver', 'kidney_left', None)
+    """
+    if not (is_lesion(structure) or structure == "lung_low_attenuation"):
+        return None
+    for beginning, organ in _PARENTS:
+        if structure.startswith(beginning):
+            side = side_of_name(structure)
+            return f"{organ}_{side}" if organ == "kidney" and side else organ
+    return None
+
+
+def in_words(structure: str) -> str:
+    """A structure as running text: `left kidney`, `vertebra L1`, `right rib 5`.
+
+    >>> in_words("kidney_left"), in_words("vertebrae_L1"), in_words("rib_right_5"), in_words("lung_ground_glass_nodule")
+    ('left kidney', 'vertebra L1', 'right rib 5', 'lung ground-glass nodule')
+    """
+    numbered = re.fullmatch(r"rib_(left|right)_(\d+)", structure)
+    if numbered:
+        return f"{numbered[1]} rib {numbered[2]}"
+    text = re.sub(r"^vertebrae_", "vertebra ", structure).replace("ground_glass", "ground-glass")
+    side = side_of_name(structure)
+    if side:
+        text = f"{side} {text.removesuffix('_' + side)}"
+    return text.replace("_", " ")
+
+
+def organ_unions(names: Mapping[int, str], present: Iterable[int]) -> tuple[dict[int, str], dict[str, tuple[int, ...]]]:
+    """Make organs include their lesions: the plain label becomes `<organ>_parenchyma`, the organ a union.
+
+    Only lesions that have voxels change anything, so a table that merely knows of lesions leaves its organs alone.
+
+    >>> organ_unions({1: "liver", 2: "liver_tumour"}, present=[1, 2])
+    ({1: 'liver_parenchyma', 2: 'liver_tumour'}, {'liver': (1, 2)})
+    """
+    present, renamed, unions = set(present), dict(names), {}
+    for organ_id, organ in names.items():
+        lesions = tuple(i for i, name in names.items() if i in present and parent_organ(name) == organ)
+        if lesions:
+            renamed[organ_id] = f"{organ}_parenchyma"
+            unions[organ] = (organ_id, *lesions)
+    return renamed, unions
+
+
+def group_unions(names: Mapping[int, str], unions: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Unions for the groups whose parts are all known and that are no label themselves; `unions` are kept.
+
+    >>> group_unions({1: "kidney_left", 2: "kidney_right"}, {})
+    {'kidneys': (1, 2)}
+    """
+    known: dict[str, tuple[int, ...]] = {name: (i,) for i, name in names.items()} | dict(unions)
+    made = dict(unions)
+    for group, parts in GROUPS.items():
+        if group not in known and all(part in known for part in parts):
+            made[group] = known[group] = tuple(i for part in parts for i in known[part])
+    return made
+
+
+def snomed_codes(structures: Iterable[str]) -> dict[str, str]:
+    """SNOMED CT codes of the structures that have one here."""
+    return {name: _SNOMED[name] for name in structures if name in _SNOMED}
