@@ -1,0 +1,74 @@
+"""The causal encoder: wavelet bands in, one latent vector a token out."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from tokenizers3d.causal import LAYOUT, CausalConv3d, ResBlock, SliceNorm, StreamState
+
+
+def run_blocks(blocks: nn.ModuleList, x: Tensor, state: StreamState | None, *, recompute: bool) -> Tensor:
+    """Residual blocks in turn; with `recompute` their insides are computed again in the backward pass instead of stored."""
+    for block in blocks:
+        x = checkpoint(block, x, state, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x, state)
+    return x
+
+
+def res_blocks(in_channels: int, out_channels: int, num_blocks: int, num_groups: int) -> nn.ModuleList:
+    """The first block changes the width, the others keep it."""
+    widths = [in_channels] + [out_channels] * num_blocks
+    return nn.ModuleList(ResBlock(a, b, num_groups) for a, b in zip(widths[:-1], widths[1:], strict=True))
+
+
+class Encoder(nn.Module):
+    """Causal convolutional encoder after MAGVIT-2 (arXiv 2310.05737) with BTB3D's sizes by default (arXiv 2510.20639).
+
+    Args:
+        in_channels: wavelet bands.
+        latent_channels: size of a latent vector.
+        filters: width of the first stage; the others are multiples of it.
+        channel_multipliers: one a stage; between two stages rows and columns are halved.
+        depth_downsample: for each halving whether slices are halved too.
+        num_res_blocks: in each stage, and once more at the end.
+        num_groups: of the per-slice normalisation.
+
+    >>> net = Encoder(8, 18, filters=8, channel_multipliers=(1, 2), depth_downsample=(True,), num_res_blocks=1, num_groups=4)
+    >>> net(torch.zeros(1, 8, 5, 8, 8)).shape
+    torch.Size([1, 18, 3, 4, 4])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        latent_channels: int,
+        *,
+        filters: int,
+        channel_multipliers: Sequence[int],
+        depth_downsample: Sequence[bool],
+        num_res_blocks: int,
+        num_groups: int,
+    ) -> None:
+        super().__init__()
+        widths = [filters * m for m in channel_multipliers]
+        self.recompute = False
+        self.stem = CausalConv3d(in_channels, widths[0])
+        inputs = [filters, *widths[:-1]]
+        self.stages = nn.ModuleList(res_blocks(a, b, num_res_blocks, num_groups) for a, b in zip(inputs, widths, strict=True))
+        self.downs = nn.ModuleList(CausalConv3d(w, w, stride=(2 if d else 1, 2, 2)) for w, d in zip(widths[:-1], depth_downsample, strict=True))
+        self.final = res_blocks(widths[-1], widths[-1], num_res_blocks, num_groups)
+        self.norm = SliceNorm(num_groups, widths[-1])
+        self.head = CausalConv3d(widths[-1], latent_channels, 1)
+
+    def forward(self, bands: Float[Tensor, "b c z y x"], state: StreamState | None = None) -> Float[Tensor, "b d z2 y2 x2"]:
+        """Encode a whole volume of wavelet frames (no state) or the next slab of one."""
+        x = self.stem(bands.contiguous(memory_format=LAYOUT), state)
+        for i, stage in enumerate(self.stages):
+            x = run_blocks(stage, x, state, recompute=self.recompute)
+            if i < len(self.downs):
+                x = self.downs[i](x, state)
+        x = run_blocks(self.final, x, state, recompute=self.recompute)
+        return self.head(F.silu(self.norm(x)), state)
