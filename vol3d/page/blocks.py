@@ -54,7 +54,7 @@ def report_block(report: Report, anchors: Anchors) -> Html:
             parts += [element("p", linked_text(line, pending, anchors)) for line in text.splitlines() if line.strip()]
     if pending:
         items = [element("li", claim_link(n, claim, anchors), " ", chip(claim.verdict)) for n, claim in pending.items()]
-        parts += [element("h3", "Further claims"), element("ul", *items, class_="plain")]
+        parts += [element("h3", "Outside of the text"), element("ul", *items, class_="plain")]
     note = "Underlined statements link to the measurement that they rest on; wavy ones contradict it, dotted ones rest on none."
     return element("div", *parts, element("p", note, class_="quiet") if report.claims else "", class_="report")
 
@@ -167,12 +167,11 @@ def measurement_row(item: Measurement, anchors: Anchors, *, first: bool) -> Html
 def question_block(answer: Answer, anchors: Anchors) -> Html:
     """A question, its answer, what it rests on, and the steps that led to it."""
     rests = [element("li", evidence_link(item, anchors)) for item in answer.evidence]
-    sure = f"The model gives its own answer a probability of {answer.confidence:.2f}." if answer.confidence is not None else ""
+    sure = f"{answer.confidence:.2f} (the model's probability of its own answer)" if answer.confidence is not None else ""
     value = f"{number(answer.value)} {answer.unit or ''}".strip() if answer.value is not None else ""
-    facts = [("choice", answer.choice), ("value", value)]
+    facts = [("choice", answer.choice), ("value", value), ("confidence", sure)]
     parts = [element("blockquote", answer.question), element("p", answer.text, " ", chip(answer.status), class_="answer")]
     parts += [element("p", f"{name}: {text}", class_="quiet") for name, text in facts if text]
-    parts += [element("p", sure, class_="quiet")] if sure else []
     parts += [element("h3", "Rests on"), element("ul", *rests, class_="plain")] if rests else []
     return element("div", *parts, trace_block(answer.trace), class_="question")
 

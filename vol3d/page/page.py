@@ -30,8 +30,8 @@ def render_page(report: Report, evidence: Evidence, volume: Volume, *, answers: 
     anchors = Anchors(measurements, tuple(evidence.pictures), tuple(report.claims))
     sections = {
         "Report": blocks.report_block(report, anchors),
-        "Questions": join(blocks.question_block(answer, anchors) for answer in answers),
         "Key slices": blocks.slices_block(evidence.pictures),
+        "Questions": join(blocks.question_block(answer, anchors) for answer in answers),
         "Measurements": blocks.measurements_block(anchors),
         "What was looked at": blocks.coverage_block(evidence),
         "Provenance": join([blocks.provenance_block({"vol3d": __version__, **evidence.provenance}), blocks.trace_block(report.trace)]),

@@ -13,7 +13,6 @@ from vol3d.cli import main as cli
 from vol3d.errors import GeometryError
 
 CLI_FOLDER = Path(cli.__file__).parent
-NOT_COMMANDS = {"__init__", "main", "console"}
 
 
 def vol3d(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -78,9 +77,11 @@ def test_usage_errors_are_one_line(capsys, arguments):
 
 
 def test_the_list_of_commands_is_the_list_of_files():
-    files = {path.stem for path in CLI_FOLDER.glob("*.py") if not path.stem.startswith("_")} - NOT_COMMANDS
-    assert set(cli.COMMANDS) == files
-    assert len(cli.COMMANDS) == len(files)
+    # `evaluate_vqa.py` and its like are branches of `evaluate`, which lists them.
+    files = {path.stem for path in CLI_FOLDER.glob("*.py") if "\nSUMMARY = " in path.read_text()}
+    commands = {name for name in files if name.split("_")[0] not in files - {name}}
+    assert set(cli.COMMANDS) == commands
+    assert len(cli.COMMANDS) == len(commands)
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
