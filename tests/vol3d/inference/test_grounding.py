@@ -1,0 +1,71 @@
+import pytest
+
+from tests.vol3d.evidence import evidence
+from vol3d.inference.grounding import check_answer, check_sentence, mentioned
+
+NAMES = ["liver", "liver_tumour", "kidney_left", "kidney_right", "kidney_tumour", "pleural_effusion", "pancreas", "lung_left", "lung_right"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("How large is the left kidney?", ("kidney_left",)),
+        ("Compare the kidneys.", ("kidney_left", "kidney_right")),
+        ("Is there a liver tumor?", ("liver_tumour",)),
+        ("Is there a liver tumour in the liver?", ("liver", "liver_tumour")),
+        ("Any pleural effusions?", ("pleural_effusion",)),
+        ("Which lung is larger?", ("lung_left", "lung_right")),
+        ("What is the weather?", ()),
+        ("delivery of livers", ("liver",)),
+    ],
+)
+def test_structures_named_in_a_question(text: str, names: tuple[str, ...]) -> None:
+    assert mentioned(text, NAMES) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "structures", "verdict"),
+    [
+        ("1450.2 ml", ["liver"], "supported"),
+        ("1450.3 ml", ["liver"], "unsupported"),
+        ("1450.2 ml", ["pancreas"], "unsupported"),
+        ("not covered", ["pancreas"], "not_covered"),
+        ("not covered", ["liver"], "contradicted"),
+        ("yes", ["liver_tumour"], "supported"),
+        ("no", ["liver_tumour"], "contradicted"),
+        ("No.", ["pleural_effusion"], "supported"),
+        ("yes", ["pleural_effusion"], "contradicted"),
+        ("yes", ["spleen"], "supported"),
+        ("no", ["spleen"], "contradicted"),
+        ("left", ["kidney_tumour"], "supported"),
+        ("right", ["kidney_tumour"], "contradicted"),
+        ("a dragon", ["liver"], "unsupported"),
+        ("2", ["liver_tumour"], "supported"),
+    ],
+)
+def test_answers_are_held_against_the_evidence(text: str, structures: list[str], verdict: str) -> None:
+    assert check_answer(text, structures, evidence()).verdict == verdict
+
+
+def test_a_supported_number_names_its_measurement() -> None:
+    finding = check_answer("20.1 mm", ["liver_tumour"], evidence())
+    assert [item.id for item in finding.measurements] == ["liver_tumour/all/longest_axial_diameter"]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Liver: volume 1450.2 ml, mean 55 HU.", "supported"),
+        ("Liver: volume 1450.2 ml, mean 65 HU.", "unsupported"),
+        ("No pleural effusion.", "supported"),
+        ("Pleural effusion is seen.", "contradicted"),
+        ("No liver tumour.", "contradicted"),
+        ("Kidney tumour on the left: volume 9.0 ml.", "supported"),
+        ("Kidney tumour on the right: volume 9.0 ml.", "contradicted"),
+        ("Pancreas: not covered.", "not_covered"),
+        ("Liver: not covered.", "contradicted"),
+        ("The weather is fine.", "unsupported"),
+    ],
+)
+def test_sentences_are_held_against_the_evidence(text: str, verdict: str) -> None:
+    assert check_sentence(text, evidence()).verdict == verdict

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from vol3d.vlm.compose import Condition, compose, reply
+from vol3d.vlm.conversation import Conversation, Turn
+
+VOLUME = Turn(qid="s/0", family="volume", question="How large is the liver?", answer="1450.2 ml", kind="number", value=1450.2, structures=("liver",))
+MODALITY = Turn(qid="s/1", family="modality", question="CT or MR?", answer="CT", kind="choice", choices=("CT", "MR"), image_can=True)
+CONVERSATION = Conversation(
+    scan="s",
+    patient="p",
+    modality="CT",
+    turns=(VOLUME, MODALITY),
+    lines={"liver": "liver: found, volume 1450.2 ml", "spleen": "spleen: absent"},
+    derived={"liver": ("hepatic steatosis: no",)},
+    experts={"supplied": ("liver", "spleen")},
+)
+
+
+def test_evidence_is_shown_where_the_condition_says_so() -> None:
+    rng = np.random.default_rng(0)
+    shown = compose(CONVERSATION, None, Condition.EVIDENCE, rng).prefix
+    assert "liver: found, volume 1450.2 ml\nhepatic steatosis: no\n" in shown
+    assert "Scan:" not in shown
+    assert "Evidence:" not in compose(CONVERSATION, None, Condition.BLIND, rng).prefix
+
+
+@pytest.mark.parametrize(
+    ("turn", "covered", "offers", "experts_shown", "expected"),
+    [
+        (VOLUME, {"liver"}, {}, False, "1450.2 ml"),
+        (VOLUME, set(), {}, False, "1450.2 ml"),
+        (VOLUME, {"liver"}, {"supplied": ("liver",)}, True, "1450.2 ml"),
+        (VOLUME, set(), {"supplied": ("spleen", "liver")}, True, "<supplied(liver)>"),
+        (VOLUME, set(), {"supplied": ("spleen",)}, True, "not covered"),
+        (MODALITY, set(), {"supplied": ("spleen",)}, True, "CT"),
+    ],
+)
+def test_the_reply_follows_from_what_is_shown(
+    turn: Turn, covered: set[str], offers: dict[str, tuple[str, ...]], experts_shown: bool, expected: str
+) -> None:
+    assert reply(turn, covered, offers, experts_shown=experts_shown) == expected
+
+
+def test_same_seed_same_prompt() -> None:
+    one, two = (compose(CONVERSATION, None, Condition.HOP, np.random.default_rng(3)) for _ in range(2))
+    assert one == two
