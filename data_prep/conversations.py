@@ -17,7 +17,6 @@ VISIBLE = ("pleural_effusion", "consolidation", "emphysema", "pericardial_effusi
 SIDED = ("pleural_effusion", "kidney_tumour", "kidney_cyst", "brain_tumour")
 ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "lung_left", "lung_right", "heart", "brain", "urinary_bladder")
 REGIONS = ("chest", "abdomen", "chest and abdomen", "head")
-SPLENOMEGALY_ML = 314.5  # Bezerra 2005, as used by DeepTumorVQA
 
 
 @dataclass(frozen=True)
@@ -143,22 +142,19 @@ def count(scene: Scene, rng: np.random.Generator) -> list[Turn]:
 
 
 def larger_kidney(scene: Scene, rng: np.random.Generator) -> list[Turn]:
-    """Which of the two kidneys is larger."""
-    left, right = scene.value("kidney_left", "volume"), scene.value("kidney_right", "volume")
-    if left is None or right is None or abs(left - right) < 0.5:
-        return []
+    """Which of the two kidneys is larger; not asked where they are equal or one is cut off."""
     wordings = ("Which kidney is larger?", "Which of the two kidneys has the larger volume?", "Is the left or the right kidney larger?")
-    reply = "left" if left > right else "right"
+    reply = scene.text("kidney_left", "larger_kidney")
+    if reply not in ("left", "right"):
+        return []
     return [_choice("comparison", rng.choice(wordings), reply, ("left", "right"), rng, ("kidney_left", "kidney_right"))]
 
 
 def splenomegaly(scene: Scene, rng: np.random.Generator) -> list[Turn]:
     """Whether the spleen is enlarged, by its volume."""
-    spleen_ml = scene.value("spleen", "volume")
-    if spleen_ml is None:
-        return []
     wordings = ("Is the spleen enlarged?", "Is there splenomegaly?", "Is the spleen larger than normal?")
-    return [_choice("reasoning", rng.choice(wordings), "yes" if spleen_ml > SPLENOMEGALY_ML else "no", ("yes", "no"), rng, ("spleen",))]
+    reply = scene.text("spleen", "splenomegaly")
+    return [_choice("reasoning", rng.choice(wordings), reply, ("yes", "no"), rng, ("spleen",))] if reply else []
 
 
 def uncovered(scene: Scene, rng: np.random.Generator) -> list[Turn]:

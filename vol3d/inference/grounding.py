@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vol3d.contracts import Evidence, Measurement, Status
-from vol3d.vlm.prompt import NOT_COVERED, structure_facts, words
+from vol3d.vlm.prompt import DERIVED, NOT_COVERED, structure_facts, words
 
 Verdict = Literal["supported", "contradicted", "unsupported", "not_covered"]
 
@@ -94,7 +94,7 @@ def check_sentence(text: str, evidence: Evidence, *, structures: Iterable[str] |
 
 def _check_yes_no(reply: str, covered: list[str], evidence: Evidence) -> Finding:
     """Yes and no are about presence, or about a derived statement (`splenomegaly: no`) where there is one."""
-    derived = tuple(m for m in evidence.measurements if m.structure in covered and m.value in ("yes", "no"))
+    derived = tuple(m for m in evidence.measurements if m.structure in covered and m.name in DERIVED and m.value in ("yes", "no"))
     if derived:
         return Finding("supported" if any(m.value == reply for m in derived) else "contradicted", derived)
     found = any(evidence.statuses[s] is Status.FOUND for s in covered)

@@ -1,0 +1,1 @@
+"""Radiology report text: sections, sentences, entities, labels, captions, and checks that rewriting keeps the facts."""
