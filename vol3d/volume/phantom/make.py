@@ -1,0 +1,79 @@
+"""Make a phantom: draw a patient, paint anatomy and lesions, image it, and say what is in it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from vol3d.contracts import LabelMap
+from vol3d.errors import ConfigError
+from vol3d.volume.geometry import make_affine
+from vol3d.volume.phantom.anatomy import paint_body
+from vol3d.volume.phantom.build import Build, draw_build, draw_warp
+from vol3d.volume.phantom.canvas import Canvas
+from vol3d.volume.phantom.phantom import Lesion, Phantom
+from vol3d.volume.phantom.physics import blur, correlated_noise, lattice_texture
+from vol3d.volume.phantom.structures import CT_IDS, CT_UNIONS
+from vol3d.volume.volume import Volume
+
+# Anatomical z (mm) of the middle of the field of view.
+REGIONS = {"chest": 120.0, "abdomen": -100.0, "chest_abdomen": 75.0}
+_GRAIN = {"subcutaneous_fat": 9.0, "torso_fat": 13.0, "skeletal_muscle": 11.0, "liver_parenchyma": 6.0, "spleen": 5.0, "colon": 25.0, "stomach": 8.0}
+
+
+def phantom_ct(
+    seed: int,
+    *,
+    shape_zyx: tuple[int, int, int] = (128, 160, 160),
+    spacing_mm: tuple[float, float, float] = (3.0, 3.0, 3.0),
+    region: str = "chest_abdomen",
+    lesions: Sequence[Lesion] | None = None,
+    noise_hu: float | None = None,
+) -> Phantom:
+    """A CT of chest, abdomen or both; deterministic from the seed, the same patient on every grid."""
+    if region not in REGIONS:
+        raise ConfigError("unknown region of a CT phantom", expected=" | ".join(REGIONS), found=region)
+    build = draw_build(seed)
+    warp = draw_warp(build)
+    rng = build.rng("field of view")
+    middle = REGIONS[region] * build.scale[2] + float(rng.uniform(-12, 12))
+    origin = tuple(float(-s * (n - 1) / 2) for s, n in zip(spacing_mm[::-1], shape_zyx[::-1], strict=True))
+    canvas = Canvas(shape_zyx, spacing_mm, (origin[0], origin[1], origin[2] + middle), warp)
+    paint_body(canvas, build)
+    noise = float(rng.uniform(6, 22)) if noise_hu is None else noise_hu
+    values = image(canvas, build, noise_hu=noise)
+    affine = make_affine(spacing_mm, canvas.origin_mm)
+    name = f"phantom-ct-{seed}"
+    labels = LabelMap(canvas.labels, affine, {i: n for n, i in CT_IDS.items()}, name, "phantom", "1", {}, CT_UNIONS)
+    parameters: dict[str, Any] = asdict(build) | {"region": region, "noise_hu": noise, "shape_zyx": shape_zyx, "spacing_mm": spacing_mm}
+    return Phantom(Volume(values, affine, "CT", "HU", name), labels, (), "", "", {}, seed, parameters)
+
+
+def image(canvas: Canvas, build: Build, *, noise_hu: float) -> np.ndarray:
+    """Painted tissue as a scanner would show it: table, grain, blur, noise; int16 HU."""
+    if build.table:
+        _paint_table(canvas)
+    amplitude = np.full(256, 2.5, np.float32)
+    amplitude[0] = 0.0
+    for structure, sd in _GRAIN.items():
+        amplitude[CT_IDS[structure]] = sd
+    grain = lattice_texture(canvas.axes, build.rng("grain"), pitch_mm=8.0)
+    grain *= amplitude[canvas.labels]
+    canvas.values += grain
+    blur(canvas.values, canvas.spacing_mm, psf_mm=float(build.rng("psf").uniform(0.5, 0.9)))
+    if noise_hu > 0:
+        canvas.values += correlated_noise(canvas.shape, build.rng("noise"), sd=noise_hu)
+    return np.clip(np.rint(canvas.values), -1024, 3071).astype(np.int16)
+
+
+def _paint_table(canvas: Canvas) -> None:
+    x, y, _ = canvas.axes
+    surface = -152.0 + 0.0006 * np.square(x)[None, :]
+    depth = surface - y[:, None]
+    shell = ((depth >= 0) & (depth < 4.0)) | ((depth >= 26.0) & (depth < 30.0))
+    foam = (depth >= 4.0) & (depth < 26.0)
+    plane = np.where(shell, -250.0, np.where(foam, -930.0, -1000.0)).astype(np.float32)
+    plane[:, np.abs(x) > 215.0] = -1000.0
+    empty = (canvas.labels == 0) & (canvas.values < -900.0)
+    np.copyto(canvas.values, np.broadcast_to(plane, canvas.shape), where=empty)
