@@ -83,7 +83,9 @@ def grid_text(shape: tuple[int, ...], affine: np.ndarray) -> str:
     return f"{'x'.join(map(str, shape))} voxels zyx at {spacing} mm, {axis_codes(affine)}, origin {origin} mm"
 
 
-def require_same_grid(volume_shape: tuple[int, ...], volume_affine: np.ndarray, mask_shape: tuple[int, ...], mask_affine: np.ndarray, *, path: str | None = None) -> None:
+def require_same_grid(
+    volume_shape: tuple[int, ...], volume_affine: np.ndarray, mask_shape: tuple[int, ...], mask_affine: np.ndarray, *, path: str | None = None
+) -> None:
     """Refuse a mask that lies on another grid than its scan, with both grids named."""
     if not same_grid(volume_shape, volume_affine, mask_shape, mask_affine):
         raise GeometryError(

@@ -142,10 +142,13 @@ def _not_rescaled(shift: float, modality: Modality, judge: Judge) -> Modality:
 
 def _note_unknown(array: np.ndarray, judge: Judge) -> None:
     low, high = array.min(), array.max()
-    kind = "8-bit grey values" if array.dtype.kind in "iu" and low >= 0 else "values that were normalised" if -10 <= low and high <= 10 else "neither"
-    judge.note(
-        "unknown_modality", f"values from {low:g} to {high:g} look like {kind if kind != 'neither' else 'neither CT nor MR'}: say --modality CT or MR"
-    )
+    if array.dtype.kind in "iu" and low >= 0:
+        kind = "8-bit grey values"
+    elif low >= -10 and high <= 10:
+        kind = "values that were normalised"
+    else:
+        kind = "neither CT nor MR"
+    judge.note("unknown_modality", f"values from {low:g} to {high:g} look like {kind}: say --modality CT or MR")
 
 
 def clamp_padding(array: np.ndarray, judge: Judge) -> tuple[np.ndarray, int | None]:

@@ -37,7 +37,7 @@ def one_frame(dims: list[int], volume_index: int | None, judge: Judge) -> tuple[
     Raises:
         VolumeError: several frames and no choice, or a choice that is not there.
     """
-    size_x, size_y, size_z = (dims + [1, 1])[:3]
+    size_x, size_y, size_z = [*dims, 1, 1][:3]
     frames = 1
     for size in dims[3:]:
         frames *= size

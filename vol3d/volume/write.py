@@ -134,7 +134,7 @@ def _header(array: np.ndarray, affine: np.ndarray, facts: dict[str, Any]) -> byt
 
 
 def _quaternion(rotation: np.ndarray) -> tuple[float, tuple[float, float, float]]:
-    """qfac and the quaternion's b, c, d of three orthonormal columns; a left-handed grid flips its third column."""
+    """The sign of the third axis (qfac) and the quaternion's b, c, d of three orthonormal columns; a left-handed grid flips its third column."""
     qfac = -1.0 if np.linalg.det(rotation) < 0 else 1.0
     r = rotation * [1, 1, qfac]
     # The symmetric 4 x 4 matrix whose largest eigenvector is the quaternion: no case by case division by small numbers.
