@@ -3,7 +3,7 @@
 import numpy as np
 
 from vol3d.volume.phantom.build import Build
-from vol3d.volume.phantom.canvas import Canvas, table
+from vol3d.volume.phantom.canvas import Canvas, Region, table
 from vol3d.volume.phantom.physics import tissue_hu
 from vol3d.volume.phantom.shapes import Ellipsoid, Point, Tube, smooth_tube
 from vol3d.volume.phantom.structures import CT_IDS
@@ -46,10 +46,8 @@ def paint_organs(canvas: Canvas, build: Build) -> None:
     _paint_pelvis(canvas, build, hu)
 
 
-def _paint_liver(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
-    region = canvas.region((-110, -110, -90), (145, 115, 95))
-    if region is None:
-        return
+def liver_mask(region: Region, build: Build) -> np.ndarray:
+    """Points of the liver, before vessels: two ellipsoids under the diaphragm, cut by the visceral surface."""
     offset, size = build.jitter("liver", 5.0, 0.10)
     s = float(size[0])
     right = Ellipsoid((72.0, 4.0, 22.0 + float(offset[2])), (78.0 * s, 92.0, 92.0 * float(size[2])), (0.0, -14.0, 0.0))
@@ -61,17 +59,20 @@ def _paint_liver(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
     inside &= ~kidney_bed.inside(region.x, region.y, region.z)
     inside |= left.inside(region.x, region.y, region.z)
     inside &= (cavity(region, 3.0) <= 1.0) & (region.z < diaphragm(region.x, region.y) - 3.0)
+    return inside
+
+
+def _paint_liver(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
+    region = canvas.region((-110, -110, -90), (145, 115, 95))
+    if region is None:
+        return
+    inside = liver_mask(region, build)
     inside &= _FAT[region.labels] | (region.labels == CT_IDS["skeletal_muscle"]) & (region.z > 20.0) & (region.y > 0)
     fatty = float(build.rng("liver fat").choice([0.0, 0.0, 0.0, -14.0, -34.0]))
     region.labels[inside], region.values[inside] = CT_IDS["liver_parenchyma"], hu["liver"] + fatty
     liver = table([CT_IDS["liver_parenchyma"]])
-    for end in ((78, -20, 62), (50, 30, 66), (-20, 40, 60)):
-        canvas.paint(
-            smooth_tube(((24, -4, 68), tuple((np.array(end) + (24, -4, 68)) / 2), end), (5.0, 4.0, 2.0), pieces=1),
-            CT_IDS["liver_parenchyma"],
-            hu["blood_vein"],
-            over=liver,
-        )  # type: ignore[arg-type]
+    for end in ((78.0, -20.0, 62.0), (50.0, 30.0, 66.0), (-20.0, 40.0, 60.0)):
+        canvas.paint(Tube(((24.0, -4.0, 68.0), end), (5.0, 2.0)), CT_IDS["liver_parenchyma"], hu["blood_vein"], over=liver)
     portal = (
         ((8, 22, -14), (28, 22, 8), (52, 12, 24), (86, 4, 34)),
         ((44, 16, 20), (62, 36, 20), (84, 48, 14)),
@@ -132,16 +133,17 @@ def _paint_kidneys(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
         canvas.paint(gland, CT_IDS[f"adrenal_gland_{side}"], hu["gland"], over=_FAT)
 
 
-def _paint_pancreas(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
+def pancreas_shape(build: Build) -> Tube:
+    """Head (in the curve of the duodenum), neck, body and tail (towards the spleen)."""
     _, size = build.jitter("pancreas", 3.0, 0.12)
+    points: tuple[Point, ...] = ((30, 26, -48), (26, 28, -30), (4, 34, -14), (-30, 30, -2), (-62, 6, 10), (-78, -4, 16))
+    return smooth_tube(points, tuple(float(v * size[0]) for v in (11, 14.5, 11, 11, 11.5, 7)), pieces=3)
+
+
+def _paint_pancreas(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
     over = _FAT | table([CT_IDS["small_bowel"], CT_IDS["duodenum"]])
     splenic = smooth_tube(((8, 22, -14), (-20, 20, -2), (-56, -2, 12), (-84, -16, 20)), (5.5, 4.5, 4.0, 3.5), pieces=2)
-    body = smooth_tube(
-        ((30, 26, -48), (26, 28, -30), (4, 34, -14), (-30, 30, -2), (-62, 6, 10), (-78, -4, 16)),
-        tuple(float(v * size[0]) for v in (11, 14.5, 11, 11, 11.5, 7)),
-        pieces=3,
-    )
-    canvas.paint(body, CT_IDS["pancreas_parenchyma"], hu["pancreas"], over=over)
+    canvas.paint(pancreas_shape(build), CT_IDS["pancreas_parenchyma"], hu["pancreas"], over=over)
     canvas.paint(splenic, CT_IDS["portal_vein_and_splenic_vein"], hu["blood_portal"], over=over)
 
 

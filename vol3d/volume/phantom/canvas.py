@@ -80,6 +80,13 @@ class Region:
     level: np.ndarray
     slices: Slices
 
+    @classmethod
+    def of_points(cls, xyz: np.ndarray) -> "Region":
+        """Anatomical points `n 3` as a region of n slices with one voxel each: what is painted on grids can be asked of points."""
+        x, y, z = (np.ascontiguousarray(xyz[:, i], np.float32)[:, None, None] for i in range(3))
+        empty = np.zeros(x.shape, np.uint8)
+        return cls(x, y, z, empty, empty.astype(np.float32), z[:, 0, 0], (slice(None), slice(None), slice(None)))
+
 
 @dataclass
 class Canvas:

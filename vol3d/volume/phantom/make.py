@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from vol3d.contracts import LabelMap
 from vol3d.errors import ConfigError
 from vol3d.volume.geometry import make_affine
 from vol3d.volume.phantom.anatomy import paint_body
 from vol3d.volume.phantom.build import Build, draw_build, draw_warp
 from vol3d.volume.phantom.canvas import Canvas
+from vol3d.volume.phantom.labels import ct_label_map, report_labels, with_volumes
+from vol3d.volume.phantom.lesion_paint import paint_lesions
 from vol3d.volume.phantom.phantom import Lesion, Phantom
 from vol3d.volume.phantom.physics import blur, correlated_noise, lattice_texture
-from vol3d.volume.phantom.structures import CT_IDS, CT_UNIONS
+from vol3d.volume.phantom.placement import draw_lesions, place_lesions
+from vol3d.volume.phantom.structures import CT_IDS
 from vol3d.volume.volume import Volume
 
 # Anatomical z (mm) of the middle of the field of view.
@@ -40,14 +42,18 @@ def phantom_ct(
     middle = REGIONS[region] * build.scale[2] + float(rng.uniform(-12, 12))
     origin = tuple(float(-s * (n - 1) / 2) for s, n in zip(spacing_mm[::-1], shape_zyx[::-1], strict=True))
     canvas = Canvas(shape_zyx, spacing_mm, (origin[0], origin[1], origin[2] + middle), warp)
-    paint_body(canvas, build)
+    texture = paint_body(canvas, build)
+    placed = place_lesions(draw_lesions(build, region) if lesions is None else lesions, build, warp, region)
+    placed = paint_lesions(canvas, placed, build, texture)
     noise = float(rng.uniform(6, 22)) if noise_hu is None else noise_hu
     values = image(canvas, build, noise_hu=noise)
     affine = make_affine(spacing_mm, canvas.origin_mm)
     name = f"phantom-ct-{seed}"
-    labels = LabelMap(canvas.labels, affine, {i: n for n, i in CT_IDS.items()}, name, "phantom", "1", {}, CT_UNIONS)
+    counts = np.bincount(canvas.labels.ravel(), minlength=256)
+    placed = with_volumes(placed, counts, canvas.voxel_ml)
+    labels = ct_label_map(canvas.labels, affine, counts, placed, build, name)
     parameters: dict[str, Any] = asdict(build) | {"region": region, "noise_hu": noise, "shape_zyx": shape_zyx, "spacing_mm": spacing_mm}
-    return Phantom(Volume(values, affine, "CT", "HU", name), labels, (), "", "", {}, seed, parameters)
+    return Phantom(Volume(values, affine, "CT", "HU", name), labels, placed, "", "", report_labels(placed, build, labels), seed, parameters)
 
 
 def image(canvas: Canvas, build: Build, *, noise_hu: float) -> np.ndarray:

@@ -110,6 +110,21 @@ CT_UNIONS: dict[str, tuple[int, ...]] = {
     "ribs": _ids(*[f"{name}_bone" for name in RIBS]),
     "bone": _ids(*_BONES),
     "fat": _ids("subcutaneous_fat", "torso_fat"),
+    "soft_tissue": tuple(
+        CT_IDS[name]
+        for name in _CT
+        if name
+        not in {
+            *_BONES,
+            "skin",
+            "subcutaneous_fat",
+            "torso_fat",
+            "trachea",
+            "bronchi",
+            "costal_cartilages",
+            *[f"{lobe}_parenchyma" for lobe in LOBES],
+        }
+    ),
 }
 MR_UNIONS: dict[str, tuple[int, ...]] = {
     "body": tuple(MR_IDS.values()),

@@ -24,33 +24,39 @@ def heart_outline(build: Build) -> Ellipsoid:
 
 
 def paint_lungs(canvas: Canvas, build: Build, texture: np.ndarray) -> None:
-    """Both lungs in the cavity above the diaphragm, outside of the mediastinum; fissures by two oblique planes and one level one."""
+    """Both lungs in the cavity above the diaphragm, outside of the mediastinum, with a gradient of density from front to back."""
     region = canvas.region((-145, -120, -50), (145, 120, 292))
     if region is None:
         return
-    inside = cavity(region, 2.0) <= 1.0
-    inside &= region.z > diaphragm(region.x, region.y)
-    inside &= ~_mediastinum(region, build)
-    right = region.x > 0
-    rng = build.rng("fissures")
-    slope, left_z, right_z, level_z = -0.95 + rng.normal(0, 0.05), 112 + rng.normal(0, 5), 106 + rng.normal(0, 5), 124 + rng.normal(0, 5)
-    oblique = region.z - np.float32(slope) * region.y - np.where(right, np.float32(right_z), np.float32(left_z))
-    level = region.z - np.float32(level_z) - 0.08 * region.y
-    lobe = np.where(
-        right,
-        np.where(
-            oblique < 0,
-            CT_IDS["lung_lower_lobe_right_parenchyma"],
-            np.where(level > 0, CT_IDS["lung_upper_lobe_right_parenchyma"], CT_IDS["lung_middle_lobe_right_parenchyma"]),
-        ),
-        np.where(oblique < 0, CT_IDS["lung_lower_lobe_left_parenchyma"], CT_IDS["lung_upper_lobe_left_parenchyma"]),
-    ).astype(np.uint8)
+    inside = lung_mask(region, build)
+    lobe, fissure = lobes(region, build)
     region.labels[inside] = lobe[inside]
-    fissure = (np.abs(oblique) < 1.0) | (right & (oblique > 0) & (np.abs(level) < 0.8))
     aeration = tissue_hu(build.phase)["lung"] + float(build.rng("aeration").normal(0, 18))
     value = np.float32(aeration) - np.float32(0.35) * region.y + texture[region.slices] * np.float32(9.0)
     value[fissure] += 110.0
     region.values[inside] = value[inside]
+
+
+def lung_mask(region: Region, build: Build) -> np.ndarray:
+    """Points of either lung, before vessels and airways."""
+    inside = cavity(region, 2.0) <= 1.0
+    inside &= region.z > diaphragm(region.x, region.y)
+    inside &= ~_mediastinum(region, build)
+    return inside
+
+
+def lobes(region: Region, build: Build) -> tuple[np.ndarray, np.ndarray]:
+    """Lobe id of each point, and whether it lies on a fissure: two oblique planes and, on the right, a level one."""
+    right = region.x > 0
+    rng = build.rng("fissures")
+    slope, left_z, right_z, level_z = (float(v) for v in (-0.95, 112.0, 106.0, 124.0) + rng.normal(0, (0.05, 5.0, 5.0, 5.0)))
+    oblique = region.z - slope * region.y - np.where(right, np.float32(right_z), np.float32(left_z))
+    level = region.z - level_z - 0.08 * region.y
+    lower, upper = oblique < 0, level > 0
+    ids = np.array([CT_IDS[f"{lobe}_parenchyma"] for lobe in LOBES], np.uint8)
+    choice = np.where(right, np.where(lower, 4, np.where(upper, 2, 3)), np.where(lower, 1, 0))
+    fissure = (np.abs(oblique) < 1.0) | (right & ~lower & (np.abs(level) < 0.8))
+    return ids[choice], fissure
 
 
 def _mediastinum(region: Region, build: Build) -> np.ndarray:
