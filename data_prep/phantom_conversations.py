@@ -1,15 +1,17 @@
 """A corpus of phantoms for the demo recipe: seeds in, conversations and tokens out, made once and kept on disk.
 
-    seed --phantom--> volume, exact masks --measure, derive--> Evidence --families--> Conversation   (<id>.json)
+    seed --phantom--> volume, exact masks --measure, derive--> Evidence --families--> Conversation   (<seed>.json)
                         |
-                        +--view--> image on the small grid, mask of one structure --tokenizer--> tokens (<id>.safetensors)
+                        +--view--> image on the small grid, mask of one structure  (<seed>.view.safetensors)
+                                     |
+                                     +--tokenizer--> tokens  (<seed>.tokens.safetensors)
 
 Everything is a pure function of the seed and of the tokenizer, so a file that is there need not be made again. Each file is
 written atomically and carries what it was made from; tokens of another tokenizer are refused.
 """
 
-import json
-from collections.abc import Sequence
+import argparse
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +29,13 @@ from vol3d.contracts import Evidence, LabelMap, Status
 from vol3d.errors import CheckpointError, ConfigError
 from vol3d.vlm import prompt
 from vol3d.vlm.conversation import Conversation
+from vol3d.vlm.fuse import KINDS, Visual
 from vol3d.vlm.view import View, Visuals, encode_view, mask_on_view, view_of
 from vol3d.volume.atomic import atomic_path
 from vol3d.volume.phantom import Phantom, random_phantom
 from vol3d.volume.volume import Volume
+
+logger = logging.getLogger(__name__)
 
 # Coarse enough to be made by the thousand on a CPU, fine enough that the smallest lesion drawn keeps a voxel.
 SHAPE_CT, SPACING_CT_MM = (72, 88, 104), (5.0, 4.5, 4.5)
@@ -62,10 +67,10 @@ class PhantomConversations(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Conversation, Visuals]:
         seed = self.seeds[index]
-        scene_path, token_path = self.paths(seed)
-        if not (scene_path.exists() and token_path.exists()):
-            self.make(seed)
-        return Conversation.model_validate_json(scene_path.read_bytes()), read_visuals(token_path, self.tokenizer.tokenizer_id)
+        self.make_tokens(seed)
+        return Conversation.model_validate_json(self._path(seed, "json").read_bytes()), read_visuals(
+            self._path(seed, "tokens.safetensors"), self.tokenizer.tokenizer_id
+        )
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -74,21 +79,38 @@ class PhantomConversations(Dataset):
             self._tokenizer = Tokenizer.load(self.tokenizer_path)
         return self._tokenizer
 
-    def paths(self, seed: int) -> tuple[Path, Path]:
-        """The conversation and the tokens of one seed."""
-        return self.folder / f"{seed:06d}.json", self.folder / f"{seed:06d}.safetensors"
-
-    def make(self, seed: int) -> None:
-        """Make one scan's files."""
+    def make_scene(self, seed: int) -> None:
+        """Make a seed's conversation and view, unless they are there; needs no tokenizer."""
+        scene_path, view_path = self._path(seed, "json"), self._path(seed, "view.safetensors")
+        if scene_path.exists():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
-        scene_path, token_path = self.paths(seed)
         phantom = corpus_phantom(seed)
-        conversation, labels = converse(phantom, seed)
+        conversation = converse(phantom, seed)
         view = view_of(phantom.volume)
-        mask = overlay_mask(labels, conversation.overlay_of, view)
-        write_visuals(encode_view(self.tokenizer, view, mask=mask), token_path, self.tokenizer.tokenizer_id, seed)
+        tensors = {"image": torch.from_numpy(view.image).half(), "affine": torch.from_numpy(view.affine)}
+        if conversation.overlay_of:
+            mask = mask_on_view(phantom.labels.mask(conversation.overlay_of), phantom.labels.affine, view)
+            tensors["mask"] = torch.from_numpy(mask)
+        with atomic_path(view_path) as temporary:
+            save_file(tensors, temporary)
+        # Last, since its presence says that the scene is whole.
         with atomic_path(scene_path) as temporary:
             temporary.write_text(conversation.model_dump_json(), encoding="utf-8")
+
+    def make_tokens(self, seed: int) -> None:
+        """Encode a seed's view, unless its tokens are there."""
+        token_path = self._path(seed, "tokens.safetensors")
+        if token_path.exists():
+            return
+        self.make_scene(seed)
+        with safe_open(str(self._path(seed, "view.safetensors")), "np") as file:
+            mask = file.get_tensor("mask") if "mask" in file.keys() else None  # noqa: SIM118
+            view = View(file.get_tensor("image").astype(np.float32), file.get_tensor("affine"), "unknown")
+        write_visuals(encode_view(self.tokenizer, view, mask=mask), token_path, self.tokenizer.tokenizer_id, seed)
+
+    def _path(self, seed: int, ending: str) -> Path:
+        return self.folder / f"{seed:06d}.{ending}"
 
 
 def corpus_phantom(seed: int) -> Phantom:
@@ -98,7 +120,7 @@ def corpus_phantom(seed: int) -> Phantom:
     return random_phantom(seed, modality="CT", shape_zyx=SHAPE_CT, spacing_mm=SPACING_CT_MM)
 
 
-def converse(phantom: Phantom, seed: int) -> tuple[Conversation, LabelMap]:
+def converse(phantom: Phantom, seed: int) -> Conversation:
     """Questions and evidence of one phantom, from its exact masks."""
     rng = np.random.default_rng([seed, 11])
     evidence = exact_evidence(phantom.volume, phantom.labels)
@@ -113,7 +135,7 @@ def converse(phantom: Phantom, seed: int) -> tuple[Conversation, LabelMap]:
         experts["threshold_ct"] = THRESHOLD_CT
     else:
         experts["deepbet_mri"] = ("brain",)
-    conversation = Conversation(
+    return Conversation(
         scan=scan,
         patient=scan,
         modality="MR" if phantom.volume.modality == "MR" else "CT",
@@ -124,7 +146,6 @@ def converse(phantom: Phantom, seed: int) -> tuple[Conversation, LabelMap]:
         overlay_of=str(rng.choice(pool)) if pool else None,
         provenance={"seed": str(seed), "vol3d": vol3d.__version__},
     )
-    return conversation, phantom.labels
 
 
 def exact_evidence(volume: Volume, labels: LabelMap) -> Evidence:
@@ -142,19 +163,14 @@ def region_of(evidence: Evidence, modality: str) -> str:
     return "chest and abdomen" if chest and abdomen else "chest" if chest else "abdomen"
 
 
-def overlay_mask(labels: LabelMap, structure: str | None, view: View) -> np.ndarray | None:
-    """The mask of one structure on the view's grid."""
-    return mask_on_view(labels.mask(structure), labels.affine, view) if structure else None
-
-
 def write_visuals(visuals: Visuals, path: Path, tokenizer_id: str, seed: int) -> None:
-    """Token vectors as int8 signs, with the tokenizer that made them."""
-    tensors = {"volume": visuals.volume}
-    tensors |= {f"slice_{i}": t for i, t in enumerate(visuals.slices)} | {f"overlay_{i}": t for i, t in enumerate(visuals.overlays)}
+    """Token vectors as int8 signs with their geometry, and the tokenizer that made them."""
+    tensors = {}
+    for i, visual in enumerate(visuals.in_order):
+        tensors[f"{i}_{visual.kind}"] = visual.vectors.to(torch.int8).contiguous()
+        tensors[f"{i}_geometry"] = visual.geometry.contiguous()
     with atomic_path(path) as temporary:
-        save_file(
-            {name: t.to(torch.int8).contiguous() for name, t in tensors.items()}, temporary, metadata={"tokenizer": tokenizer_id, "seed": str(seed)}
-        )
+        save_file(tensors, temporary, metadata={"tokenizer": tokenizer_id, "seed": str(seed)})
 
 
 def read_visuals(path: Path, tokenizer_id: str) -> Visuals:
@@ -163,21 +179,37 @@ def read_visuals(path: Path, tokenizer_id: str) -> Visuals:
         made_by = (file.metadata() or {}).get("tokenizer")
         if made_by != tokenizer_id:
             raise CheckpointError("tokens of another tokenizer", path=path, expected=tokenizer_id, found=made_by, hint="Use a new folder.")
-        names = sorted(file.keys())
-        tensors = {name: file.get_tensor(name).float() for name in names}
-    return Visuals(
-        tensors["volume"],
-        tuple(tensors[n] for n in names if n.startswith("slice_")),
-        tuple(tensors[n] for n in names if n.startswith("overlay_")),
-    )
-
-
-def export_jsonl(conversations: Sequence[Conversation], path: Path) -> None:
-    """All conversations as JSON lines."""
-    with atomic_path(path) as temporary, Path(temporary).open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(c.model_dump(mode="json")) + "\n" for c in conversations)
+        names = sorted((n for n in file.keys() if not n.endswith("_geometry")), key=lambda n: int(n.split("_")[0]))  # noqa: SIM118
+        read = [Visual(n.split("_")[1], file.get_tensor(n).float(), file.get_tensor(f"{n.split('_')[0]}_geometry")) for n in names]
+    by_kind = {kind: tuple(v for v in read if v.kind == kind) for kind in KINDS}
+    return Visuals(by_kind["volume"][0], by_kind["slice"], by_kind["overlay"])
 
 
 def _is_offered(structure: str) -> bool:
     """Whether a structure is worth a line: organs and findings that questions name, not each rib and vertebra."""
     return not structure.startswith(("vertebrae_", "rib_")) and not structure.endswith("_parenchyma")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Fill a folder ahead of training: `python -m data_prep.phantom_conversations FOLDER --num 1200 --first 10000`.
+
+    Several of these may run at once on parts of a corpus (`--part 0 2`, `--part 1 2`).
+    """
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--num", type=int, required=True)
+    parser.add_argument("--first", type=int, default=10_000)
+    parser.add_argument("--tokenizer", type=Path, help="without it only scenes are made")
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"))
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    corpus = PhantomConversations(args.folder, args.num, args.first, args.tokenizer or "")
+    for done, seed in enumerate(corpus.seeds[args.part[0] :: args.part[1]], start=1):
+        (corpus.make_tokens if args.tokenizer else corpus.make_scene)(seed)
+        if done % 50 == 0:
+            logger.info("%d scans", done)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
 
-from tokenizers3d import TokenGrid, Tokenizer
+from tokenizers3d import Tokenizer
 from vol3d.errors import IntensityError
+from vol3d.vlm.fuse import Visual
+from vol3d.vlm.vision2d import PLANES, cut_slice, encode_slices, visual_of
 from vol3d.volume.geometry import make_affine
 from vol3d.volume.intensity import normalize, recipe_for
 from vol3d.volume.resample import resample
@@ -35,11 +36,16 @@ class View:
 
 @dataclass(frozen=True)
 class Visuals:
-    """Token vectors of one view: `volume` (c z y x), `slices` and `overlays` (n of c 1 y x), all +-1."""
+    """Tokens of one view: the volume, its key slices, and the same slices with a mask burnt in."""
 
-    volume: Float[Tensor, "c z y x"]
-    slices: tuple[Float[Tensor, "c 1 ys xs"], ...]
-    overlays: tuple[Float[Tensor, "c 1 yo xo"], ...] = ()
+    volume: Visual
+    slices: tuple[Visual, ...]
+    overlays: tuple[Visual, ...] = ()
+
+    @property
+    def in_order(self) -> tuple[Visual, ...]:
+        """As their placeholders stand in the prompt."""
+        return (self.volume, *self.slices, *self.overlays)
 
 
 def view_of(volume: Volume, *, shape_zyx: tuple[int, int, int] = VIEW_SHAPE) -> View:
@@ -69,17 +75,9 @@ def central_slices(view: View) -> tuple[int, int, int]:
     return tuple(round(float(c)) for c in np.argwhere(view.image > _AIR_CT).mean(axis=0))  # type: ignore[return-value]
 
 
-def slice_images(view: View, centre: tuple[int, int, int]) -> list[Float[np.ndarray, "y x"]]:
-    """The axial, coronal and sagittal slice through a voxel of the view."""
-    z, y, x = centre
-    return [view.image[z], view.image[:, y], view.image[:, :, x]]
-
-
-def overlay_images(view: View, mask: Bool[np.ndarray, "z y x"], centre: tuple[int, int, int]) -> list[np.ndarray]:
-    """The same slices with the mask burnt in: the anatomy dimmed to [-1, 0], the mask at +1."""
-    z, y, x = centre
-    pairs = ((view.image[z], mask[z]), (view.image[:, y], mask[:, y]), (view.image[:, :, x], mask[:, :, x]))
-    return [np.where(m, 1.0, (image - 1.0) / 2).astype(np.float32) for image, m in pairs]
+def burn_in(image: Float[np.ndarray, "z y x"], mask: Bool[np.ndarray, "z y x"]) -> Float[np.ndarray, "z y x"]:
+    """A mask made visible to a tokenizer with one channel: the anatomy dimmed to [-1, 0], the mask at +1."""
+    return np.where(mask, 1.0, (image - 1.0) / 2).astype(np.float32)
 
 
 def mask_on_view(mask: Bool[np.ndarray, "z y x"], affine: np.ndarray, view: View) -> Bool[np.ndarray, "z y x"]:
@@ -106,18 +104,16 @@ def encode_view(
     """
     has_mask = mask is not None and bool(mask.any())
     centre = _mask_centre(mask) if has_mask else central_slices(view)
-    images = slice_images(view, centre)
-    overlays = overlay_images(view, mask, centre) if has_mask else []
+    grid = tokenizer.encode(torch.from_numpy(view.image)[None, None], mode="stream", affine=view.affine)
     return Visuals(
-        volume=_vectors(tokenizer, view.image),
-        slices=tuple(_vectors(tokenizer, image[None]) for image in images),
-        overlays=tuple(_vectors(tokenizer, image[None]) for image in overlays),
+        volume=visual_of(grid, kind="volume"),
+        slices=encode_slices(tokenizer, _planes(view.image, view.affine, centre), kind="slice"),
+        overlays=encode_slices(tokenizer, _planes(burn_in(view.image, mask), view.affine, centre), kind="overlay") if has_mask else (),
     )
 
 
-def _vectors(tokenizer: Tokenizer, image: np.ndarray) -> Tensor:
-    grid: TokenGrid = tokenizer.encode(torch.from_numpy(np.ascontiguousarray(image))[None, None], mode="stream")
-    return grid.vectors()[0]
+def _planes(image: np.ndarray, affine: np.ndarray, centre: tuple[int, int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [cut_slice(image, affine, plane=plane, index=centre[axis]) for plane, axis in PLANES.items()]
 
 
 def _mask_centre(mask: np.ndarray) -> tuple[int, int, int]:
