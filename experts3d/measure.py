@@ -226,7 +226,12 @@ class _Scene:
         yield self._record(structure, "last_slice", box[0].stop - 1, "", counted, component=component)
         yield self._record(structure, "extent_mm", extent, "mm", "bounding box z, y, x in whole voxels", component=component)
         yield self._record(
-            structure, "touches_border", "yes" if border else "no", "", "whether it reaches the first or last voxel of the scan", component=component
+            structure,
+            "touches_border",
+            int(border),
+            "",
+            "1 if it reaches the first or last voxel of the scan along any axis, else 0",
+            component=component,
         )
 
     def _side(self, structure: str, x_mm: float, component: int | None) -> Measurement:

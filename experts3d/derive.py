@@ -1,0 +1,217 @@
+"""What follows from several measurements: which kidney is larger, whether the spleen is, how fatty the liver, how large a lesion's share.
+
+A derived measurement belongs to the first structure that it was computed from, and its `method` is the formula with its source. An organ that
+the scan cuts off is only a lower bound: "enlarged" may still follow from it, "normal" and comparisons never do, and then nothing is derived.
+Density rules for unenhanced CT are not applied when the aorta shows contrast.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from experts3d import thresholds as limits
+from experts3d.anatomy import is_lesion, parent_organ
+from experts3d.thresholds import Threshold
+from vol3d.contracts import Measurement, Status
+
+Value = float | int | str
+
+
+def derive(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Ratios, grades and comparisons that the measurements allow.
+
+    >>> spleen = [Measurement(name=n, value=v, unit=u, structure="spleen", method="", mask_id="demo")
+    ...           for n, v, u in [("volume", 420.0, "ml"), ("touches_border", 0, "")]]
+    >>> [(m.name, m.value) for m in derive(spleen)]
+    [('splenomegaly', 'yes'), ('splenomegaly_grade', 'mild')]
+    """
+    facts = _Facts(measurements)
+    families = (_kidneys, _spleen, _sizes, _fat, _lungs, _lesions)
+    return tuple(item for family in families for item in family(facts))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Measurements by address."""
+
+    measurements: Sequence[Measurement]
+
+    def __post_init__(self) -> None:
+        found = (m for m in self.measurements if m.status in (Status.FOUND, Status.ABSENT))
+        object.__setattr__(self, "_by_address", {(m.structure, m.name, m.component): m for m in found})
+
+    def get(self, structure: str, name: str, component: int | None = None) -> Measurement | None:
+        return self._by_address.get((structure, name, component))  # type: ignore[attr-defined]
+
+    def number(self, structure: str, name: str, component: int | None = None) -> float | None:
+        item = self.get(structure, name, component)
+        return float(item.value) if item is not None and isinstance(item.value, int | float) else None
+
+    def whole(self, structure: str, name: str = "volume") -> float | None:
+        """The number of a structure that is there and that the scan does not cut off."""
+        cut = self.number(structure, "touches_border")
+        return self.number(structure, name) if cut == 0 else None
+
+    def hounsfield(self, structure: str) -> float | None:
+        item = self.get(structure, "mean_intensity")
+        return self.number(structure, "mean_intensity") if item is not None and item.unit == "HU" else None
+
+    def unenhanced(self) -> str | None:
+        """How the contrast phase was judged, or None when the aorta shows contrast."""
+        aorta = self.hounsfield("aorta")
+        if aorta is None:
+            return "contrast phase unknown"
+        if aorta > limits.ENHANCED_BLOOD_HU.value:
+            return None
+        return f"unenhanced: aorta {aorta:.0f} HU"
+
+    def make(self, structure: str, name: str, value: Value, unit: str, method: str, component: int | None = None) -> Measurement:
+        base = next(m for m in self.measurements if m.structure == structure)
+        return Measurement(name=name, value=value, unit=unit, structure=structure, component=component, method=method, mask_id=base.mask_id)
+
+
+def _kidneys(facts: _Facts) -> Iterator[Measurement]:
+    left, right = facts.whole("kidney_left"), facts.whole("kidney_right")
+    if left is None or right is None or min(left, right) <= 0:
+        return
+    difference = abs(left - right)
+    side = "equal" if difference < limits.EQUAL_KIDNEYS_ML.value else "left" if left > right else "right"
+    method = f"volumes left {left:.1f} ml, right {right:.1f} ml; equal below {limits.EQUAL_KIDNEYS_ML.value:.0f} ml"
+    yield facts.make("kidney_left", "larger_kidney", side, "", method)
+    yield facts.make("kidney_left", "kidney_volume_difference", difference, "ml", "larger minus smaller kidney volume")
+    yield facts.make("kidney_left", "kidney_volume_ratio", max(left, right) / min(left, right), "", "larger over smaller kidney volume")
+
+
+def _spleen(facts: _Facts) -> Iterator[Measurement]:
+    volume, limit = facts.number("spleen", "volume"), limits.SPLENOMEGALY
+    if not volume or (facts.whole("spleen") is None and volume <= limit.value):
+        return
+    yield facts.make("spleen", "splenomegaly", "yes" if volume > limit.value else "no", "", _over("volume", limit))
+    if facts.whole("spleen") is None and volume <= limits.SPLENOMEGALY_SEVERE.value:
+        return
+    steps = ((limit, "normal"), (limits.SPLENOMEGALY_MODERATE, "mild"), (limits.SPLENOMEGALY_SEVERE, "moderate"))
+    grade = next((word for step, word in steps if volume <= step.value), "severe")
+    method = (
+        f"normal to {limit.value} ml ({limit.source}), mild to {steps[1][0].value:.0f}, moderate to {steps[2][0].value:.0f} ({steps[1][0].source})"
+    )
+    yield facts.make("spleen", "splenomegaly_grade", grade, "", method)
+
+
+def _sizes(facts: _Facts) -> Iterator[Measurement]:
+    ranges = {
+        "liver": (limits.LIVER_SMALL, limits.LIVER_LARGE),
+        "kidney_left": (limits.KIDNEY_SMALL, limits.KIDNEY_LARGE),
+        "kidney_right": (limits.KIDNEY_SMALL, limits.KIDNEY_LARGE),
+        "pancreas": (limits.PANCREAS_SMALL, limits.PANCREAS_LARGE),
+    }
+    for organ, (small, large) in ranges.items():
+        volume = facts.number(organ, "volume")
+        if not volume or (facts.whole(organ) is None and volume <= large.value):
+            continue
+        size = "large" if volume > large.value else "small" if volume < small.value else "normal"
+        method = f"normal {small.value:.0f} to {large.value:.0f} ml ({large.source})"
+        yield facts.make(organ, f"{organ}_size", size, "", method)
+
+
+def _fat(facts: _Facts) -> Iterator[Measurement]:
+    liver, spleen, pancreas = (facts.hounsfield(organ) for organ in ("liver", "spleen", "pancreas"))
+    phase = facts.unenhanced()
+    if spleen is None or spleen <= 0 or phase is None:
+        return
+    if liver is not None:
+        ratio, limit = liver / spleen, limits.LIVER_SPLEEN_RATIO
+        yield facts.make("liver", "liver_spleen_hu_ratio", ratio, "", f"mean liver over mean spleen HU; {phase}")
+        yield facts.make(
+            "liver", "hepatic_steatosis", "yes" if ratio < limit.value else "no", "", f"ratio below {limit.value} ({limit.source}); {phase}"
+        )
+        grade = next((g for g, below_hu, below_ratio in limits.STEATOSIS_GRADES if liver < below_hu or ratio < below_ratio), 0)
+        yield facts.make("liver", "hepatic_steatosis_grade", grade, "", f"0 to 3 by liver HU and liver-to-spleen ratio ({limit.source}); {phase}")
+    if pancreas is not None:
+        ratio, limit = pancreas / spleen, limits.PANCREAS_SPLEEN_RATIO
+        yield facts.make("pancreas", "pancreas_spleen_hu_ratio", ratio, "", f"mean pancreas over mean spleen HU; {phase}")
+        yield facts.make(
+            "pancreas", "pancreatic_steatosis", "yes" if ratio < limit.value else "no", "", f"ratio below {limit.value} ({limit.source}); {phase}"
+        )
+
+
+def _lungs(facts: _Facts) -> Iterator[Measurement]:
+    lungs = facts.number("lungs", "volume")
+    if not lungs:
+        return
+    if facts.whole("lungs") is not None:
+        yield facts.make("lungs", "total_lung_volume", lungs, "ml", "both lungs, as far inspired as in this scan")
+    low = facts.number("lung_low_attenuation", "volume")
+    if low is not None:
+        cut = "" if facts.whole("lungs") is not None else "; of the part of the lungs in the scan"
+        method = (
+            f"share of lung volume below {limits.EMPHYSEMA_HU.value:.0f} HU ({limits.EMPHYSEMA_HU.source}){cut}; noise and sharp kernels raise it"
+        )
+        yield facts.make("lungs", "emphysema_index", 100 * low / lungs, "%", method)
+    poor = facts.number("lung_poorly_aerated", "volume")
+    if poor is not None:
+        yield facts.make("lungs", "poorly_aerated_share", 100 * poor / lungs, "%", "share of lung volume from -500 to -100 HU (Gattinoni bands)")
+
+
+def _lesions(facts: _Facts) -> Iterator[Measurement]:
+    for lesion in dict.fromkeys(m.structure for m in facts.measurements if is_lesion(m.structure)):
+        volume, organ = facts.number(lesion, "volume"), parent_organ(lesion)
+        if not volume:
+            continue
+        if organ is not None:
+            yield from _against_organ(facts, lesion, organ, volume)
+        yield from _density_class(facts, lesion)
+        yield from _stage(facts, lesion)
+        yield from _outlier(facts, lesion)
+
+
+def _against_organ(facts: _Facts, lesion: str, organ: str, volume: float) -> Iterator[Measurement]:
+    whole = facts.whole(organ)
+    if whole:
+        share = 100 * volume / whole
+        method = f"{lesion} volume over {organ} volume, lesions included; over {limits.ADVANCED_BURDEN.value:.0f}% is advanced ({limits.ADVANCED_BURDEN.source})"
+        yield facts.make(lesion, "burden", share, "%", method)
+    inside, around = facts.hounsfield(lesion), facts.hounsfield(f"{organ}_parenchyma")
+    if inside is None or around is None:
+        return
+    difference, margin = inside - around, limits.ISOATTENUATING_HU
+    yield facts.make(lesion, "hu_difference_to_organ", difference, "HU", f"mean of {lesion} minus mean of {organ} without its lesions")
+    word = "iso" if abs(difference) <= margin.value else "hyper" if difference > 0 else "hypo"
+    yield facts.make(
+        lesion, "attenuation", f"{word}attenuating", "", f"against {organ} without its lesions; iso within {margin.value:.0f} HU ({margin.source})"
+    )
+
+
+def _density_class(facts: _Facts, lesion: str) -> Iterator[Measurement]:
+    mean = facts.hounsfield(lesion)
+    if mean is None or not lesion.startswith(("kidney_", "liver_cyst")):
+        return
+    low, high = limits.CYST_HU
+    yield facts.make(
+        lesion,
+        "cyst_like_density",
+        "yes" if low.value <= mean <= high.value else "no",
+        "",
+        f"mean HU {low.value:.0f} to {high.value:.0f} ({low.source})",
+    )
+
+
+def _stage(facts: _Facts, lesion: str) -> Iterator[Measurement]:
+    longest = facts.number(lesion, "longest_axial_diameter")
+    if longest is None or lesion not in ("pancreas_lesion", "pancreas_tumour"):
+        return
+    stage = "T1" if longest <= limits.TUMOUR_T2_MM.value else "T2" if longest <= limits.TUMOUR_T3_MM.value else "T3"
+    yield facts.make(lesion, "t_stage_by_size", stage, "", f"longest axial diameter only, vessels not judged ({limits.TUMOUR_T2_MM.source})")
+
+
+def _outlier(facts: _Facts, lesion: str) -> Iterator[Measurement]:
+    first, second = (facts.number(lesion, "volume", component) for component in (1, 2))
+    count = facts.number(lesion, "num_components")
+    if first and second and count and count >= 3:
+        ratio = limits.OUTLIER_RATIO
+        outlier = "yes" if first >= ratio.value * second else "no"
+        yield facts.make(
+            lesion, "dominant_lesion", outlier, "", f"at least 3 lesions and the largest {ratio.value:.0f} times the second ({ratio.source})"
+        )
+
+
+def _over(what: str, limit: Threshold) -> str:
+    return f"{what} over {limit.value} {limit.unit} ({limit.source})"
