@@ -10,7 +10,7 @@ import numpy as np
 
 from vol3d.contracts import Evidence, Status
 from vol3d.vlm.conversation import Turn
-from vol3d.vlm.prompt import NOT_COVERED, is_lesion, number, sentence, words
+from vol3d.vlm.prompt import FOCAL, NOT_COVERED, is_lesion, number, sentence, words
 
 # Findings that the whole-volume tokens could show; smaller ones need an expert.
 VISIBLE = ("pleural_effusion", "consolidation", "emphysema", "pericardial_effusion", "brain_tumour", "liver_tumour", "kidney_tumour")
@@ -31,6 +31,10 @@ class Scene:
     def status(self, structure: str) -> Status:
         """Found, absent, not covered or failed."""
         return self.evidence.statuses.get(structure, Status.NOT_COVERED)
+
+    def is_bilateral(self, structure: str) -> bool:
+        """Whether a finding is on both sides, so that asking for its side has no answer."""
+        return self.status(f"{structure}_left") is Status.FOUND and self.status(f"{structure}_right") is Status.FOUND
 
     def value(self, structure: str, name: str) -> float | None:
         """A number of a structure, or of its largest component."""
@@ -83,7 +87,7 @@ def side(scene: Scene, rng: np.random.Generator) -> list[Turn]:
     out = []
     for structure in SIDED:
         where = scene.text(structure, "side")
-        if scene.status(structure) is not Status.FOUND or where not in ("left", "right"):
+        if scene.status(structure) is not Status.FOUND or where not in ("left", "right") or scene.is_bilateral(structure):
             continue
         thing = words(structure)
         wordings = (f"On which side is the {thing}?", f"Is the {thing} on the left or on the right?", f"Which side is the {thing} on?")
@@ -132,7 +136,7 @@ def attenuation(scene: Scene, rng: np.random.Generator) -> list[Turn]:
 
 def count(scene: Scene, rng: np.random.Generator) -> list[Turn]:
     """How many lesions of a kind there are."""
-    countable = [s for s in _lesions(scene, "num_components") if any(w in s for w in ("tumour", "cyst", "nodule", "lesion", "node"))]
+    countable = _lesions(scene, "num_components")
     out = []
     for structure in _some(countable, 1, rng):
         thing = words(structure)
@@ -204,7 +208,8 @@ def article(thing: str) -> str:
 
 
 def _lesions(scene: Scene, name: str) -> list[str]:
-    return [s for s in scene.evidence.statuses if is_lesion(s) and scene.value(s, name) and not s.endswith(("_left", "_right"))]
+    focal = [s for s in scene.evidence.statuses if any(word in s for word in FOCAL)]
+    return [s for s in focal if scene.value(s, name) and not s.endswith(("_left", "_right"))]
 
 
 def _some(pool: Sequence[str], most: int, rng: np.random.Generator) -> list[str]:

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch.utils.data import Dataset
 
 import vol3d
-from data_prep.conversations import Scene, turns
+from data_prep.conversations import ORGANS, Scene, turns
 from experts3d.derive import derive
 from experts3d.measure import measure
 from tokenizers3d import Tokenizer
@@ -32,15 +32,23 @@ from vol3d.vlm.conversation import Conversation
 from vol3d.vlm.fuse import KINDS, Visual
 from vol3d.vlm.view import View, Visuals, encode_view, mask_on_view, view_of
 from vol3d.volume.atomic import atomic_path
-from vol3d.volume.phantom import Phantom, random_phantom
+from vol3d.volume.phantom import Phantom, phantom_ct, phantom_mr
 from vol3d.volume.volume import Volume
 
 logger = logging.getLogger(__name__)
 
 # Coarse enough to be made by the thousand on a CPU, fine enough that the smallest lesion drawn keeps a voxel.
-SHAPE_CT, SPACING_CT_MM = (72, 88, 104), (5.0, 4.5, 4.5)
-SHAPE_MR, SPACING_MR_MM = (56, 80, 72), (3.0, 2.8, 2.8)
+GRIDS: dict[str, tuple[tuple[int, int, int], tuple[float, float, float]]] = {
+    "chest": ((50, 88, 104), (5.0, 4.5, 4.5)),
+    "abdomen": ((56, 88, 104), (5.0, 4.5, 4.5)),
+    "chest_abdomen": ((88, 88, 104), (5.0, 4.5, 4.5)),
+    "head": ((56, 80, 72), (3.0, 2.8, 2.8)),
+}
 SHARE_MR = 0.25
+# Organs and tissues that have a line of evidence; findings have one too.
+OFFERED = (
+    *ORGANS, "lungs", "kidneys", "airway", "aorta", "stomach", "gallbladder", "colon", "bone", "fat", "soft_tissue", "body", "skull", "ventricles",
+)  # fmt: skip
 # What each expert of the panel can be asked for; `supplied` stands for the exact masks of the phantom.
 THRESHOLD_CT = ("body", "lungs", "lung_left", "lung_right", "airway", "bone", "fat", "soft_tissue")
 
@@ -114,10 +122,13 @@ class PhantomConversations(Dataset):
 
 
 def corpus_phantom(seed: int) -> Phantom:
-    """The phantom of a seed on the corpus grid: a quarter MR brains, else CT of varied coverage."""
-    if np.random.default_rng([seed, 7]).random() < SHARE_MR:
-        return random_phantom(seed, modality="MR", shape_zyx=SHAPE_MR, spacing_mm=SPACING_MR_MM)
-    return random_phantom(seed, modality="CT", shape_zyx=SHAPE_CT, spacing_mm=SPACING_CT_MM)
+    """The phantom of a seed on its region's grid: a quarter MR brains, else CT of chest, abdomen or both."""
+    rng = np.random.default_rng([seed, 7])
+    region = "head" if rng.random() < SHARE_MR else str(rng.choice(["chest", "abdomen", "chest_abdomen"]))
+    shape_zyx, spacing_mm = GRIDS[region]
+    if region == "head":
+        return phantom_mr(seed, shape_zyx=shape_zyx, spacing_mm=spacing_mm)
+    return phantom_ct(seed, shape_zyx=shape_zyx, spacing_mm=spacing_mm, region=region)
 
 
 def converse(phantom: Phantom, seed: int) -> Conversation:
@@ -125,8 +136,8 @@ def converse(phantom: Phantom, seed: int) -> Conversation:
     rng = np.random.default_rng([seed, 11])
     evidence = exact_evidence(phantom.volume, phantom.labels)
     scan = f"phantom_{seed:06d}"
-    asked = turns(Scene(scan, phantom.volume.modality, region_of(evidence, phantom.volume.modality), evidence), rng)
-    known = [s for s in evidence.statuses if _is_offered(s)]
+    asked = turns(Scene(scan, phantom.volume.modality, str(phantom.parameters.get("region", "head")).replace("_", " and "), evidence), rng)
+    known = list(evidence.statuses)
     found = [s for s in known if evidence.statuses[s] is Status.FOUND]
     lesions = [s for s in found if prompt.is_lesion(s)]
     pool = lesions or found
@@ -149,18 +160,10 @@ def converse(phantom: Phantom, seed: int) -> Conversation:
 
 
 def exact_evidence(volume: Volume, labels: LabelMap) -> Evidence:
-    """What a perfect expert would report."""
-    measured = measure(volume, labels)
-    return Evidence((*measured, *derive(measured)), (), statuses={s: labels.status(s) for s in labels.structures})
-
-
-def region_of(evidence: Evidence, modality: str) -> str:
-    """Which part of the body is in view, from what is found in it."""
-    if modality == "MR":
-        return "head"
-    chest = evidence.statuses.get("heart") is Status.FOUND
-    abdomen = any(evidence.statuses.get(s) is Status.FOUND for s in ("kidney_left", "kidney_right", "pancreas"))
-    return "chest and abdomen" if chest and abdomen else "chest" if chest else "abdomen"
+    """What a perfect expert would report on organs and findings (not on each rib and vertebra)."""
+    structures = [s for s in labels.structures if s in OFFERED or prompt.is_lesion(s)]
+    measured = measure(volume, labels, structures)
+    return Evidence((*measured, *derive(measured)), (), statuses={s: labels.status(s) for s in (*structures, *ORGANS)})
 
 
 def write_visuals(visuals: Visuals, path: Path, tokenizer_id: str, seed: int) -> None:
@@ -183,11 +186,6 @@ def read_visuals(path: Path, tokenizer_id: str) -> Visuals:
         read = [Visual(n.split("_")[1], file.get_tensor(n).float(), file.get_tensor(f"{n.split('_')[0]}_geometry")) for n in names]
     by_kind = {kind: tuple(v for v in read if v.kind == kind) for kind in KINDS}
     return Visuals(by_kind["volume"][0], by_kind["slice"], by_kind["overlay"])
-
-
-def _is_offered(structure: str) -> bool:
-    """Whether a structure is worth a line: organs and findings that questions name, not each rib and vertebra."""
-    return not structure.startswith(("vertebrae_", "rib_")) and not structure.endswith("_parenchyma")
 
 
 def main(argv: list[str] | None = None) -> None:

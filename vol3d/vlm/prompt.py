@@ -35,7 +35,9 @@ _SHOWN = {
     "longest_axial_diameter": ("largest", 1),
     "mean_intensity": ("mean", 0),
 }
-_LESION_ONLY = {"num_components", "longest_axial_diameter"}
+_FOCAL_ONLY = {"num_components", "longest_axial_diameter"}
+# Findings that are counted and measured across; effusions, emphysema and the like spread, and have a volume only.
+FOCAL = ("tumour", "cyst", "lesion", "nodule", "node")
 # Structures whose parts are worth counting and measuring one by one; all others are organs and tissues.
 LESIONS = (
     "tumour", "cyst", "lesion", "nodule", "node", "effusion", "consolidation", "emphysema", "calcification", "hernia",
@@ -101,7 +103,8 @@ def sentence(evidence: Evidence, structure: str) -> str:
         return f"{thing.capitalize()}: {status.replace('_', ' ')}."
     facts = ", ".join(fact.text for fact in structure_facts(evidence, structure))
     side = evidence.find(structure, "side") or evidence.find(structure, "side", component=1)
-    where = f" on the {side.value}" if side is not None and is_lesion(structure) and side.value in ("left", "right") else ""
+    sided = is_lesion(structure) and not structure.endswith(("_left", "_right")) and side is not None and side.value in ("left", "right")
+    where = f" on the {side.value}" if side is not None and sided else ""
     return f"{thing.capitalize()}{where}: {facts}." if facts else f"{thing.capitalize()}{where} is seen."
 
 
@@ -109,7 +112,7 @@ def structure_facts(evidence: Evidence, structure: str) -> tuple[Fact, ...]:
     """The numbers of a structure that a prompt shows, in fixed order."""
     facts = []
     for name, (word, decimals) in _SHOWN.items():
-        if name in _LESION_ONLY and not is_lesion(structure):
+        if name in _FOCAL_ONLY and not any(word in structure for word in FOCAL):
             continue
         item = evidence.find(structure, name) or evidence.find(structure, name, component=1)
         if item is None or not isinstance(item.value, int | float):
