@@ -28,7 +28,7 @@ _NO = re.compile(r"\b(?:no|without|absence of|free of|free from|negative for|nei
 # "No difference in the nodules" and "a node that did not reach pathological size" say that the thing is there.
 _NO_CHANGE = re.compile(
     r"\b(?:no|without)\s+(?:(?:significant|obvious|remarkable|marked|evident|clear|apparent|major|notable|definite|interval|newly|developed|new)\s+)*"
-    r"(?:change|difference|progression|regression|increase|decrease|interval|enlargement in (?:the )?(?:size|number)|growth|contrast|iv\b|other\b|evidence of (?:progression|growth))",
+    r"(?:change|difference|progression|regression|(?:increase|decrease) in (?:the )?(?:size|number|dimension|lesion|nodule)|interval|enlargement in (?:the )?(?:size|number)|growth|contrast|iv\b|other\b|evidence of (?:progression|growth))",
     re.IGNORECASE,
 )
 _NOT = re.compile(
@@ -37,7 +37,9 @@ _NOT = re.compile(
     re.IGNORECASE,
 )
 _RELATIVE = re.compile(r"\b(?:that|which|whose|where|but)\b", re.IGNORECASE)
-_VERB = re.compile(r"\b(?:is|are|was|were|may|can|could|has|have|had|did|does|do|reach\w*|exceed\w*|caus\w+|extend\w*|show\w*|suggest\w*)\b", re.IGNORECASE)
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|may|can|could|has|have|had|did|does|do|reach\w*|exceed\w*|caus\w+|extend\w*|show\w*|suggest\w*)\b", re.IGNORECASE
+)
 _EXCEPT = re.compile(r"\b(?:except|other than|apart from|besides|excluding|but|aside from)\b", re.IGNORECASE)
 _DOUBT = re.compile(
     r"\?|\b(?:may|might|could) (?:be|represent|belong|also|have|indicate|suggest)\b|\b(?:possibl[ey]|probabl[ey]|suspicious|suspected|suspicion|suggest\w*|likely|presumably|compatible with"
@@ -127,7 +129,9 @@ def _scope_of_not(sentence: str, start: int, end: int, cue: re.Match[str]) -> Sc
         inner = sentence[relative[-1].end() : cue.start()]
         if len(_VERB.findall(inner)) <= 1:  # the relative clause's own verb is the denied one
             return Scope(relative[-1].start(), end, "absent")
-    if re.search(r"\b(?:previous|prior|old|earlier) (?:\w+ )?(?:examination|ct|study|exam|review|tomography)", sentence[cue.end() : end], re.IGNORECASE):
+    if re.search(
+        r"\b(?:previous|prior|old|earlier) (?:\w+ )?(?:examination|ct|study|exam|review|tomography)", sentence[cue.end() : end], re.IGNORECASE
+    ):
         return None
     subject = sentence[start : cue.start()]
     if re.search(r"\b(?:difference|change|progression|regression|increase in (?:size|number)|significant increase)\b[^,]*$", subject, re.IGNORECASE):

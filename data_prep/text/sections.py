@@ -73,7 +73,7 @@ def _by_headings(text: str, marks: list[re.Match[str]]) -> Sections:
 def _by_shape(text: str) -> Sections:
     mark = _IMPRESSION_MARK.search(text)
     body, tail = (text[: mark.start()], text[mark.end() :]) if mark else (text, "")
-    bullets = [s.text.strip(" \"“”•") for s in sentences(tail)]
+    bullets = [s.text.strip(' "“”•') for s in sentences(tail)]
     technique = []
     findings = []
     for sentence in sentences(body):
