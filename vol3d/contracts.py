@@ -183,7 +183,9 @@ class Expert(Protocol):
     """Anything that can segment named structures on a scan's own grid."""
 
     @property
-    def card(self) -> ExpertCard: ...
+    def card(self) -> ExpertCard:
+        """What the expert offers."""
+        ...
 
     def segment(self, volume: Volume, targets: Sequence[str]) -> LabelMap:
         """Segment `targets` (empty: all that the card lists); raises ExpertError when it breaks."""

@@ -15,6 +15,7 @@ from vol3d.volume.volume import Volume
 logger = logging.getLogger(__name__)
 
 MAX_HOPS = 3
+MOST_ARGUMENTS = 8
 
 
 @dataclass
@@ -100,6 +101,12 @@ def run(session: Session, question: str, say: Say, *, choices: Sequence[str] = (
     return Draft(text, structures, confidence), trace
 
 
+def shown_arguments(card: ExpertCard, question: str, *, most: int = MOST_ARGUMENTS) -> tuple[str, ...]:
+    """Of a long card, what the question may need comes first: a hundred names would leave no room for the scan."""
+    named = mentioned(question, card.arguments)
+    return tuple(dict.fromkeys([*named, *card.arguments]))[: max(most, len(named))]
+
+
 def calls_for(structures: Sequence[str], cards: Sequence[ExpertCard]) -> list[ExpertCall]:
     """The fewest calls, in card order, that ask for each structure once."""
     calls, left = [], list(structures)
@@ -156,7 +163,7 @@ def _speak(
         num_volumes=1,
         num_slices=len(visuals.slices),
         num_overlays=len(visuals.overlays),
-        experts=[prompt.card_line(card) for card in cards],
+        experts=[prompt.card_line(card.name, shown_arguments(card, question)) for card in cards],
         evidence=lines,
     )
     text, confidence = say(prefix, visuals, prompt.question(question, choices))

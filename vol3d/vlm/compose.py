@@ -96,7 +96,7 @@ def compose(
         num_volumes=int(shown is not None),
         num_slices=len(shown.slices) if shown is not None else 0,
         num_overlays=overlays,
-        experts=[f"{name}({', '.join(arguments)})" for name, arguments in offers.items()],
+        experts=[prompt.card_line(name, arguments) for name, arguments in offers.items()],
         evidence=lines,
     )
     branches = tuple(

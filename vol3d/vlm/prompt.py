@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from vol3d.contracts import Evidence, ExpertCard, Measurement, Status
+from vol3d.contracts import Evidence, Measurement, Status
 
 VOLUME, SLICE, OVERLAY = "<volume>", "<slice>", "<overlay>"
 END = "<|im_end|>"
@@ -153,9 +153,13 @@ def evidence_block(order: Sequence[str], lines: Mapping[str, str], derived: Mapp
     return [line for name in order if name in lines for line in (lines[name], *derived.get(name, ()))]
 
 
-def card_line(card: ExpertCard, arguments: Sequence[str] | None = None) -> str:
-    """One expert as the prompt shows it: the call with every argument that it takes."""
-    return f"{card.name}({', '.join(card.arguments if arguments is None else arguments)})"
+def card_line(name: str, arguments: Sequence[str]) -> str:
+    """One expert as the prompt shows it.
+
+    >>> card_line("threshold_ct", ["lungs", "bone"])
+    'threshold_ct(lungs, bone)'
+    """
+    return f"{name}({', '.join(arguments)})"
 
 
 def prefix(
