@@ -42,14 +42,17 @@ class Warp:
 
     def points(self, world_xyz: np.ndarray) -> np.ndarray:
         """Anatomical coordinates of world points `n 3`."""
-        linear = (world_xyz - self.shift_mm) @ self.rotation.T
-        waves = np.sin(world_xyz[:, None, None, :] * self.frequency + self.phase).prod(axis=-1)
-        return (linear + (waves * self.amplitude_mm).sum(axis=-1)) / self.scale
+        out = (world_xyz - self.shift_mm) @ self.rotation.T
+        for c in range(3):
+            for k in range(self.amplitude_mm.shape[1]):
+                sx, sy, sz = (np.sin(self.frequency[c, k, i] * world_xyz[:, i] + self.phase[c, k, i]) for i in range(3))
+                out[:, c] += self.amplitude_mm[c, k] * sx * sy * sz
+        return out / self.scale
 
-    def inverse(self, anatomical_xyz: np.ndarray) -> np.ndarray:
-        """World coordinates of anatomical points `n 3`; fixed-point iteration, good to 0.05 mm."""
+    def inverse(self, anatomical_xyz: np.ndarray, *, steps: int = 4) -> np.ndarray:
+        """World coordinates of anatomical points `n 3` by fixed-point iteration; each step leaves about a tenth of the error."""
         world = anatomical_xyz * self.scale @ self.rotation + self.shift_mm
-        for _ in range(4):
+        for _ in range(steps):
             world = world + ((anatomical_xyz - self.points(world)) * self.scale) @ self.rotation
         return world
 

@@ -20,6 +20,7 @@ class Lesion:
         density_hu: mean HU (arbitrary units on MR).
         side: `left` or `right`, where the kind has sides.
         host: structure that carries it (`liver`, `lung_upper_lobe_left`, `vertebrae_L1`).
+        place, tone: the same in words, for reports (`upper pole of the left kidney`, `hypodense`), set when placed.
         amount: 0..1, for effusions and emphysema: how much.
         structure: its name in the label map, set when placed.
         label_id: its own id in the label map, set when placed.
@@ -37,6 +38,8 @@ class Lesion:
     side: str | None = None
     host: str | None = None
     amount: float | None = None
+    place: str = ""
+    tone: str = ""
     structure: str = ""
     label_id: int = 0
     volume_ml: float | None = None

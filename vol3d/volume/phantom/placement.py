@@ -11,6 +11,7 @@ from vol3d.volume.phantom.build import Build
 from vol3d.volume.phantom.canvas import Region, Warp
 from vol3d.volume.phantom.lesions import ELLIPSOIDS, KINDS, density_hu, draw_diameters, structure_name
 from vol3d.volume.phantom.phantom import Lesion
+from vol3d.volume.phantom.places import STATIONS, place_words, tone_word
 from vol3d.volume.phantom.shapes import rotation_xyz
 from vol3d.volume.phantom.skeleton import CENTRES
 from vol3d.volume.phantom.structures import CT_IDS, LOBES
@@ -19,17 +20,6 @@ from vol3d.volume.phantom.trunk import spine_y
 
 # Anatomical z (mm) within which lesions are drawn, per field of view: what its smallest usual grid still shows.
 REACH = {"chest": (-15.0, 245.0), "abdomen": (-215.0, 55.0), "chest_abdomen": (-72.0, 222.0)}
-STATIONS = {
-    "right paratracheal": (20.0, -4.0, 196.0),
-    "subcarinal": (3.0, -28.0, 150.0),
-    "prevascular": (-12.0, 36.0, 192.0),
-    "aortopulmonary": (-36.0, -10.0, 188.0),
-    "right hilar": (40.0, -8.0, 140.0),
-    "left hilar": (-42.0, -14.0, 152.0),
-    "left para-aortic": (-30.0, 2.0, -62.0),
-    "aortocaval": (6.0, 16.0, -66.0),
-    "mesenteric": (-4.0, 46.0, -70.0),
-}
 _LIKELY = 0.35
 
 
@@ -75,7 +65,9 @@ def place_lesions(asked: Sequence[Lesion], build: Build, warp: Warp, region: str
         lesion = replace(lesion, diameters_mm=diameters, density_hu=density, amount=amount)
         lesion = _place_one(lesion, rng, build, warp, REACH[region], placed)
         volume = float(np.prod(lesion.diameters_mm)) * np.pi / 6000 if lesion.diameters_mm and lesion.kind in ELLIPSOIDS else None
-        placed.append(replace(lesion, structure=structure_name(lesion.kind, lesion.side), volume_ml=volume))
+        point = warp.points(np.array([lesion.centre_ras_mm]))[0] if lesion.centre_ras_mm else None
+        name = structure_name(lesion.kind, lesion.side)
+        placed.append(replace(lesion, structure=name, volume_ml=volume, place=place_words(lesion, point, build), tone=tone_word(lesion, build)))
     return tuple(placed)
 
 

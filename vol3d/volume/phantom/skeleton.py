@@ -7,7 +7,7 @@ from vol3d.volume.phantom.canvas import Canvas, table
 from vol3d.volume.phantom.physics import tissue_hu
 from vol3d.volume.phantom.shapes import Ellipsoid, Tube, smooth_tube
 from vol3d.volume.phantom.structures import CT_IDS, VERTEBRAE
-from vol3d.volume.phantom.trunk import cavity, cavity_outline, oval, profile, spine_y
+from vol3d.volume.phantom.trunk import cavity, cavity_outlines, oval, profile, spine_y
 
 # Lower end of each vertebra with its disc, from L5 up to the top of T1, anatomical z in mm (0 is the disc between T12 and L1).
 _LUMBAR = tuple(-36.0 * i for i in range(5, 0, -1))
@@ -53,11 +53,6 @@ def paint_spine(canvas: Canvas, build: Build) -> None:
     region.values[core] = hu["cord"]
 
 
-def _cavity_centre() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    levels = tuple(float(v) for v in range(-60, 301, 20))
-    return tuple(cavity_outline(v)[2] for v in levels), levels
-
-
 def paint_ribs(canvas: Canvas, build: Build) -> None:
     """Twenty-four ribs in the wall of the cavity, their cartilages, and the sternum."""
     region = canvas.region((-152, -125, -85), (152, 125, 292))
@@ -82,8 +77,7 @@ def paint_ribs(canvas: Canvas, build: Build) -> None:
 
 def _rib_course(x: np.ndarray, y: np.ndarray, z: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Angle from the back (0) to the front (pi), the rib (1..12) whose course is nearest, and the distance in z from its axis."""
-    values, levels = _cavity_centre()
-    yc = np.interp(level, levels, values).astype(np.float32)
+    yc = cavity_outlines(level)[2].astype(np.float32)
     angle = np.arctan2(np.abs(x), yc - y)
     course = z + 42.0 * (1.0 - np.cos(angle)) - 6.0
     axes = np.array([CENTRES[f"vertebrae_T{i}"] for i in range(12, 0, -1)], np.float32)
@@ -96,18 +90,14 @@ def paint_sternum(canvas: Canvas, build: Build) -> None:
     region = canvas.region((-34, 10, 55), (34, 125, 252))
     if region is None:
         return
-    b, yc = profile(region.level, *_front()), 4.0
+    _, b, centre = cavity_outlines(region.level)
+    front = (b + centre + 4.0).astype(np.float32)[:, None, None]
     half = profile(region.level, (5.0, 14.0, 19.0, 17.0, 15.0, 30.0, 32.0, 20.0), (58, 80, 100, 150, 190, 215, 235, 248))
-    y = region.y - (b + yc)
+    y = region.y - front
     bone = (np.abs(region.x) < half) & (np.abs(y) < 5.5) & (region.z > 60.0) & (region.z < 246.0)
     shell = (np.abs(y) > 3.0) | (np.abs(region.x) > half - 3.0)
     region.labels[bone] = CT_IDS["sternum"]
     region.values[bone] = np.where(shell, 420.0, 150.0)[bone]
-
-
-def _front() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    levels = tuple(float(v) for v in range(40, 261, 20))
-    return tuple(cavity_outline(v)[1] + cavity_outline(v)[2] for v in levels), levels
 
 
 def paint_girdles(canvas: Canvas, build: Build) -> None:

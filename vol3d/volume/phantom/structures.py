@@ -72,6 +72,7 @@ _MR = (
     "eye_left",
     "eye_right",
     "head_soft_tissue",
+    "paranasal_air",
     "oedema",
 )
 

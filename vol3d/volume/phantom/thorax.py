@@ -7,7 +7,7 @@ from vol3d.volume.phantom.canvas import Canvas, Region, table
 from vol3d.volume.phantom.physics import tissue_hu
 from vol3d.volume.phantom.shapes import Ellipsoid, Point, Tube, smooth_tube
 from vol3d.volume.phantom.structures import CT_IDS, LOBES
-from vol3d.volume.phantom.trunk import cavity, cavity_outline, diaphragm, spine_y
+from vol3d.volume.phantom.trunk import cavity, cavity_outlines, diaphragm, spine_y
 
 HEART_TURN = (-32.0, 0.0, 34.0)
 LUNG_IDS = table(CT_IDS[f"{lobe}_parenchyma"] for lobe in LOBES)
@@ -178,46 +178,45 @@ def _paint_airway(canvas: Canvas, build: Build) -> None:
 def lung_vessel_points(build: Build) -> tuple[np.ndarray, np.ndarray]:
     """Branching vessels of both lungs as points `n 3` (anatomical mm) that each stand for some mm^3 of blood."""
     rng = build.rng("lung vessels")
-    points, volumes = [], []
-    for side in (-1.0, 1.0):
-        hilum = np.array([side * 46.0, -14.0, 148.0])
-        tips = _random_lung_points(rng, side, 150)
-        for tip in tips:
-            for path, radius in _branch(rng, hilum, tip):
-                length = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
-                count = max(2, int(length / 1.3))
-                t = (np.arange(count) + 0.5) / count
-                along = np.column_stack([np.interp(t, np.linspace(0, 1, len(path)), path[:, i]) for i in range(3)])
-                r = radius * (1.0 - 0.72 * t)
-                points.append(along + rng.normal(0, 1, (count, 3)) * (r[:, None] * 0.5))
-                volumes.append(np.pi * r**2 * (length / count))
-    return np.concatenate(points), np.concatenate(volumes)
+    tips = np.concatenate([_random_lung_points(rng, side, 150) for side in (-1.0, 1.0)])
+    start = np.array([46.0, -14.0, 148.0]) * np.column_stack([np.sign(tips[:, 0]), np.ones(len(tips)), np.ones(len(tips))]) + rng.normal(
+        0, 5, tips.shape
+    )
+    middle = (start + tips) / 2 + rng.normal(0, 7, tips.shape)
+    first, last = (start + middle) / 2 + rng.normal(0, 3, tips.shape), (middle + tips) / 2 + rng.normal(0, 4, tips.shape)
+    mains = np.stack([start, first, middle, last, tips], axis=1)
+    nodes = np.concatenate([middle, last, last])
+    ends = nodes + (np.tile(tips, (3, 1)) - nodes) * 0.6 + rng.normal(0, 18, nodes.shape)
+    twigs = np.stack([nodes, (nodes + ends) / 2 + rng.normal(0, 3, nodes.shape), ends], axis=1)
+    parts = [_sample_tubes(mains, rng.uniform(2.0, 3.6, len(mains)), rng), _sample_tubes(twigs, rng.uniform(1.3, 2.1, len(twigs)), rng)]
+    return np.concatenate([p for p, _ in parts]), np.concatenate([v for _, v in parts])
+
+
+def _sample_tubes(paths: np.ndarray, radius: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points every 1.5 mm along tapering tubes (`tubes nodes 3`), each with the volume of its piece."""
+    length = np.linalg.norm(np.diff(paths, axis=1), axis=2).sum(axis=1)
+    count = np.maximum(2, (length / 1.5).astype(int))
+    tube = np.repeat(np.arange(len(paths)), count)
+    t = (np.arange(len(tube)) - np.repeat(np.cumsum(count) - count, count) + 0.5) / count[tube]
+    place = t * (paths.shape[1] - 1)
+    node = place.astype(int)
+    weight = (place - node)[:, None]
+    r = radius[tube] * (1.0 - 0.72 * t)
+    points = paths[tube, node] * (1 - weight) + paths[tube, node + 1] * weight
+    return points + rng.normal(0, 0.5, points.shape) * r[:, None], np.pi * r**2 * (length / count)[tube]
 
 
 def _random_lung_points(rng: np.random.Generator, side: float, count: int) -> np.ndarray:
     z = rng.uniform(-20, 262, count)
     angle, radius = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.uniform(0.25, 0.93, count))
-    outline = np.array([cavity_outline(v) for v in z])
-    x = np.abs(outline[:, 0] * radius * np.cos(angle)) * 0.98
-    y = outline[:, 2] + outline[:, 1] * radius * np.sin(angle)
-    return np.column_stack([side * x, y, z])
-
-
-def _branch(rng: np.random.Generator, hilum: np.ndarray, tip: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    start = hilum + rng.normal(0, 5, 3)
-    middle = start + (tip - start) * 0.5 + rng.normal(0, 7, 3)
-    main = np.stack([start, start + (middle - start) * 0.5 + rng.normal(0, 3, 3), middle, middle + (tip - middle) * 0.5 + rng.normal(0, 4, 3), tip])
-    out = [(main, float(rng.uniform(2.0, 3.6)))]
-    for node in (main[2], main[3], main[3]):
-        end = node + (tip - node) * 0.6 + rng.normal(0, 18, 3)
-        out.append((np.stack([node, (node + end) / 2 + rng.normal(0, 3, 3), end]), float(rng.uniform(1.3, 2.1))))
-    return out
+    a, b, centre = cavity_outlines(z)
+    return np.column_stack([side * np.abs(a * radius * np.cos(angle)) * 0.98, centre + b * radius * np.sin(angle), z])
 
 
 def paint_lung_vessels(canvas: Canvas, build: Build) -> None:
     """Add vessels to the lungs as partial volumes: each point's blood is shared among its eight neighbour voxels."""
     points, volumes = lung_vessel_points(build)
-    world = canvas.warp.inverse(points)
+    world = canvas.warp.inverse(points, steps=2)
     volumes = volumes * float(np.prod(build.scale))
     position = ((world - np.array(canvas.origin_mm)) / np.array(canvas.spacing_mm[::-1]))[:, ::-1]
     low = np.floor(position).astype(np.int64)

@@ -49,9 +49,9 @@ def cavity(region: Region, shrink_mm: float = 0.0) -> np.ndarray:
     return oval(region.x, region.y - profile(region.level, _CAVITY_Y), a, b)
 
 
-def cavity_outline(z: float) -> tuple[float, float, float]:
-    """Semi-axes and centre (a, b, y) of the cavity at one level."""
-    return tuple(float(np.interp(z, _LEVELS, v)) for v in (_CAVITY_A, _CAVITY_B, _CAVITY_Y))  # type: ignore[return-value]
+def cavity_outlines(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Semi-axes across and front to back, and the centre's y, of the cavity at each level."""
+    return np.interp(z, _LEVELS, _CAVITY_A), np.interp(z, _LEVELS, _CAVITY_B), np.interp(z, _LEVELS, _CAVITY_Y)
 
 
 def diaphragm(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Make a phantom: draw a patient, paint anatomy and lesions, image it, and say what is in it."""
+"""Make a CT phantom: draw a patient, paint anatomy and lesions, image it, and say what is in it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,6 +16,7 @@ from vol3d.volume.phantom.lesion_paint import paint_lesions
 from vol3d.volume.phantom.phantom import Lesion, Phantom
 from vol3d.volume.phantom.physics import blur, correlated_noise, lattice_texture
 from vol3d.volume.phantom.placement import draw_lesions, place_lesions
+from vol3d.volume.phantom.report import ct_report
 from vol3d.volume.phantom.structures import CT_IDS
 from vol3d.volume.volume import Volume
 
@@ -52,8 +53,11 @@ def phantom_ct(
     counts = np.bincount(canvas.labels.ravel(), minlength=256)
     placed = with_volumes(placed, counts, canvas.voxel_ml)
     labels = ct_label_map(canvas.labels, affine, counts, placed, build, name)
+    findings, impression = ct_report(placed, labels, build, region)
     parameters: dict[str, Any] = asdict(build) | {"region": region, "noise_hu": noise, "shape_zyx": shape_zyx, "spacing_mm": spacing_mm}
-    return Phantom(Volume(values, affine, "CT", "HU", name), labels, placed, "", "", report_labels(placed, build, labels), seed, parameters)
+    return Phantom(
+        Volume(values, affine, "CT", "HU", name), labels, placed, findings, impression, report_labels(placed, build, labels), seed, parameters
+    )
 
 
 def image(canvas: Canvas, build: Build, *, noise_hu: float) -> np.ndarray:
