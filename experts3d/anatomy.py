@@ -8,7 +8,18 @@ from collections.abc import Iterable, Mapping
 
 from vol3d.vlm.prompt import is_lesion
 
-__all__ = ["GROUPS", "group_unions", "in_words", "is_lesion", "organ_unions", "parent_organ", "side_of_name", "snomed_codes"]
+__all__ = [
+    "COMPANIONS",
+    "FINDINGS",
+    "GROUPS",
+    "group_unions",
+    "in_words",
+    "is_lesion",
+    "organ_unions",
+    "parent_organ",
+    "side_of_name",
+    "snomed_codes",
+]
 
 # A name that stands for several others. `lung_left` is a label of its own in some tables and a group of lobes in others.
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -18,6 +29,23 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "kidneys": ("kidney_left", "kidney_right"),
     "adrenal_glands": ("adrenal_gland_left", "adrenal_gland_right"),
     "pleural_effusion": ("pleural_effusion_left", "pleural_effusion_right"),
+}
+
+# What a question may be about although no expert at hand looks for it; sides are added where a finding has them.
+FINDINGS: tuple[str, ...] = (
+    "liver_tumour", "liver_cyst", "kidney_tumour", "kidney_tumour_left", "kidney_tumour_right", "kidney_cyst", "kidney_cyst_left",
+    "kidney_cyst_right", "pancreas_lesion", "lung_nodule", "lung_ground_glass_nodule", "consolidation", "emphysema", "pleural_effusion",
+    "pleural_effusion_left", "pleural_effusion_right", "pericardial_effusion", "coronary_calcification", "aortic_calcification",
+    "hiatal_hernia", "lymph_node", "bone_lesion", "brain_tumour",
+)  # fmt: skip
+
+# Measured along with a structure because something is derived from both.
+COMPANIONS: Mapping[str, tuple[str, ...]] = {
+    "kidney_left": ("kidney_right",),
+    "kidney_right": ("kidney_left",),
+    "liver": ("spleen", "aorta"),
+    "pancreas": ("spleen", "aorta"),
+    "lungs": ("lung_low_attenuation", "lung_poorly_aerated"),
 }
 
 # First match wins, so the longer words stand first.

@@ -15,7 +15,7 @@ from vol3d.contracts import ExpertCall, ExpertCard
 MAX_CALLS = 8
 _LONGEST = 2000
 _ATTEMPT = re.compile(r"<([A-Za-z_][A-Za-z0-9_.-]{0,63})(\(|>)")
-_ARGUMENTS = re.compile(r"([^<>()]{0,%d})\)>" % _LONGEST)
+_ARGUMENTS = re.compile(rf"([^<>()]{{0,{_LONGEST}}})\)>")
 _CARD_CHARACTERS = 180
 
 
