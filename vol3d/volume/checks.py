@@ -141,7 +141,7 @@ def compact(array: np.ndarray, judge: Judge) -> np.ndarray:
         limits = (float(array.min()), float(array.max()))
         if not (integral and limits[0] >= -(2**31) and limits[1] < 2**31):
             if max(map(abs, limits)) > np.finfo(np.float32).max:
-                judge.refuse(VolumeError, "voxel values are too large", expected="32-bit floats", found=limits)
+                judge.refuse(VolumeError, "voxel values are too large", expected="32-bit floats", found=limits, hint="This is no CT or MR scan.")
             return array.astype(np.float32, copy=False)
     low, high = int(array.min()), int(array.max())
     if low < -(2**31) or high >= 2**31:

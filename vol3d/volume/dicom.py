@@ -94,6 +94,7 @@ def _plane(item: Slice, pydicom: Any, judge: Judge) -> tuple[np.ndarray, tuple[f
             f"{item.path.name} has pixels of another size than it says",
             expected=f"{item.header.Rows}x{item.header.Columns}",
             found=pixels.shape,
+            hint="The file is damaged: copy the series again.",
         )
     slope, intercept = item.header.get("RescaleSlope", None), item.header.get("RescaleIntercept", None)
     if slope is None and intercept is None:

@@ -9,15 +9,16 @@ from typing import Any, BinaryIO
 
 from vol3d.errors import VolumeError
 
+_zlib: Any = zlib
+_ERRORS: tuple[type[Exception], ...] = (zlib.error,)
+BACKEND = "zlib"
 try:  # The Intel library is about twice as fast; the standard one gives the same bytes.
-    from isal import isal_zlib as _zlib
-
-    _ERRORS: tuple[type[Exception], ...] = (zlib.error, _zlib.error)
-    BACKEND = "isal"
+    from isal import isal_zlib
 except ImportError:
-    _zlib = zlib
-    _ERRORS = (zlib.error,)
-    BACKEND = "zlib"
+    pass
+else:
+    _zlib, BACKEND = isal_zlib, "isal"
+    _ERRORS = (zlib.error, isal_zlib.error)
 
 _IN, _OUT = 256 * 1024, 1024 * 1024
 _GZIP, _ZLIB = 31, 15

@@ -47,8 +47,8 @@ class Judge:
         if all(notice.code != code for notice in self.notices):
             self.notices.append(Notice(code, message))
 
-    def refuse(self, kind: type[Vol3dError], problem: str, *, expected: object = None, found: object = None, hint: str | None = None) -> NoReturn:
-        """Raise, with the path."""
+    def refuse(self, kind: type[Vol3dError], problem: str, *, hint: str, expected: object = None, found: object = None) -> NoReturn:
+        """Raise, with the path; there is always something that the user can do."""
         raise kind(problem, path=self.path, expected=expected, found=found, hint=hint)
 
     def refuse_unless_accepted(

@@ -4,16 +4,17 @@ Format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 """
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from vol3d.errors import GeometryError, VolumeError
 from vol3d.volume.files import open_regular
 from vol3d.volume.geometry import from_nifti
-from vol3d.volume.inflate import Inflated, Plain
+from vol3d.volume.inflate import Inflated, Plain, Source
 from vol3d.volume.judge import Judge
 from vol3d.volume.stored import ReadOptions, Stored, one_frame, read_voxels
-from vol3d.volume.text_header import beside, numbers, read_lines
+from vol3d.volume.text_header import beside, numbers, read_lines, whole_numbers
 
 _TYPES = {
     "MET_CHAR": "i1",
@@ -52,18 +53,22 @@ def _fields(lines: list[str]) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, value in pairs}
 
 
-def _read(file: object, path: str, fields: dict[str, str], options: ReadOptions, judge: Judge) -> Stored:
-    sizes = [int(n) for n in numbers(fields.get("dimsize", ""), judge, "DimSize")]
+def _read(file: BinaryIO, path: str, fields: dict[str, str], options: ReadOptions, judge: Judge) -> Stored:
+    sizes = whole_numbers(fields.get("dimsize", ""), judge, "DimSize")
     if str(len(sizes)) != fields.get("ndims") or min(sizes) < 1 or not 2 <= len(sizes) <= 7:
         judge.refuse(
-            VolumeError, "DimSize and NDims contradict each other", expected=f"{fields.get('ndims')} sizes of at least 1", found=fields.get("dimsize")
+            VolumeError,
+            "DimSize and NDims contradict each other",
+            expected=f"{fields.get('ndims')} sizes of at least 1",
+            found=fields.get("dimsize"),
+            hint="The header is damaged: copy or download it again.",
         )
     dtype = _dtype(fields, judge)
     shape, frames, frame = one_frame(sizes, options.volume_index, judge)
     judge.require_budget((frames, *shape), dtype.itemsize, options.max_voxels)
     affine = _affine(fields, len(sizes), judge)
     packed = _true(fields, "compresseddata")
-    source = Inflated(file, path, "zlib") if packed else Plain(file, path)  # type: ignore[arg-type]
+    source: Source = Inflated(file, path, "zlib") if packed else Plain(file, path)
     source.require(int(np.prod(shape, dtype=object)) * frames * dtype.itemsize)
     array = read_voxels(source, dtype, shape, frames, frame)
     if rest := source.finish():
@@ -88,10 +93,22 @@ def _dtype(fields: dict[str, str], judge: Judge) -> np.dtype:
     if fields.get("binarydata", "True").lower() != "true":
         judge.refuse(VolumeError, "MetaImage voxels in text are not read", expected="BinaryData = True", hint="Save it again as binary.")
     if fields.get("headersize", "0") != "0":
-        judge.refuse(VolumeError, "MetaImage data with a header of their own are not read", expected="HeaderSize 0", found=fields["headersize"])
+        judge.refuse(
+            VolumeError,
+            "MetaImage data with a header of their own are not read",
+            expected="HeaderSize 0",
+            found=fields["headersize"],
+            hint="Save it again from ITK.",
+        )
     code = _TYPES.get(fields.get("elementtype", "").upper())
     if code is None:
-        judge.refuse(VolumeError, "the MetaImage voxel type is not read", expected="an integer or float type", found=fields.get("elementtype"))
+        judge.refuse(
+            VolumeError,
+            "the MetaImage voxel type is not read",
+            expected="an integer or float type",
+            found=fields.get("elementtype"),
+            hint="Save it again as 16-bit integers or floats.",
+        )
     big = _true(fields, "binarydatabyteordermsb") or _true(fields, "elementbyteordermsb")
     if big:
         judge.note("big_endian", "stored in big-endian byte order: converted")
@@ -113,7 +130,11 @@ def _affine(fields: dict[str, str], num_axes: int, judge: Judge) -> np.ndarray:
     origin = np.array(numbers(next((fields[n] for n in ("offset", "position", "origin") if n in fields), "0 " * num_axes), judge, "Offset"))
     if steps.size != num_axes or matrix.size != num_axes**2 or origin.size != num_axes or num_axes < 3:
         judge.refuse(
-            GeometryError, "the MetaImage geometry does not fit its number of axes", expected=f"{num_axes} axes", found=f"{steps.size} spacings"
+            GeometryError,
+            "the MetaImage geometry does not fit its number of axes",
+            expected=f"{num_axes} axes",
+            found=f"{steps.size} spacings",
+            hint="The header is damaged: copy or download it again.",
         )
     if (steps[:3] <= 0).any():
         judge.refuse(GeometryError, "the voxel spacing is not positive", expected="mm > 0", found=steps.tolist(), hint="Fix ElementSpacing.")

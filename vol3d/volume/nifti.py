@@ -206,7 +206,9 @@ def _assumed(header: NiftiHeader, spacing: np.ndarray, codes: str | None, judge:
         )
     axes = [_CODES.get(code.upper()) for code in codes]
     if len(axes) != 3 or None in axes or {axis[0] for axis in axes if axis} != {0, 1, 2}:
-        judge.refuse(GeometryError, "this is no orientation", expected="three letters such as RAS or LPS", found=codes)
+        judge.refuse(
+            GeometryError, "this is no orientation", expected="three letters such as RAS or LPS", found=codes, hint="Give the directions of x, y, z."
+        )
     matrix = np.eye(4)
     matrix[:3, :3] = 0
     for column, axis in enumerate(axes):

@@ -161,7 +161,7 @@ def _dims(dim: tuple[int, ...], judge: Judge) -> tuple[int, ...]:
             VolumeError, "an axis has no voxels", expected="sizes of at least 1", found="x".join(map(str, sizes)), hint="The header is damaged."
         )
     if count == 1:
-        judge.refuse(VolumeError, "this file holds a single row of numbers", expected="3 axes", found=f"{sizes[0]} values")
+        judge.refuse(VolumeError, "this file holds a single row of numbers", expected="3 axes", found=f"{sizes[0]} values", hint="This is no scan.")
     return sizes
 
 

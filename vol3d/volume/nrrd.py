@@ -13,7 +13,7 @@ from vol3d.volume.geometry import from_nifti
 from vol3d.volume.inflate import Inflated, Plain, Source
 from vol3d.volume.judge import Judge
 from vol3d.volume.stored import ReadOptions, Stored, one_frame, read_voxels
-from vol3d.volume.text_header import beside, numbers, read_lines
+from vol3d.volume.text_header import beside, numbers, read_lines, whole_numbers
 
 _TYPES = {
     "u1": "uchar|unsigned char|uint8|uint8_t",
@@ -93,20 +93,38 @@ def _fields(lines: list[str], judge: Judge) -> dict[str, str]:
 def _dtype(fields: dict[str, str], judge: Judge) -> np.dtype:
     code = _DTYPE_OF.get(" ".join(fields["type"].lower().split()))
     if code is None:
-        judge.refuse(VolumeError, "the NRRD voxel type is not read", expected="an integer or float type", found=fields["type"])
+        judge.refuse(
+            VolumeError,
+            "the NRRD voxel type is not read",
+            expected="an integer or float type",
+            found=fields["type"],
+            hint="Save it again as 16-bit integers or floats.",
+        )
     dtype = np.dtype(code)
     endian = fields.get("endian", "little" if dtype.itemsize == 1 else "").lower()
     if endian not in ("little", "big"):
-        judge.refuse(VolumeError, "the NRRD header does not state the byte order", expected="endian: little or big", found=endian or "nothing")
+        judge.refuse(
+            VolumeError,
+            "the NRRD header does not state the byte order",
+            expected="endian: little or big",
+            found=endian or "nothing",
+            hint="Add the field 'endian'.",
+        )
     if endian == "big":
         judge.note("big_endian", "stored in big-endian byte order: converted")
     return dtype.newbyteorder("<" if endian == "little" else ">")
 
 
 def _sizes(fields: dict[str, str], judge: Judge) -> list[int]:
-    sizes = [int(n) for n in numbers(fields["sizes"], judge, "sizes")]
+    sizes = whole_numbers(fields["sizes"], judge, "sizes")
     if str(len(sizes)) != fields["dimension"] or min(sizes) < 1 or not 2 <= len(sizes) <= 7:
-        judge.refuse(VolumeError, "the NRRD sizes are impossible", expected=f"{fields['dimension']} sizes of at least 1", found=fields["sizes"])
+        judge.refuse(
+            VolumeError,
+            "the NRRD sizes are impossible",
+            expected=f"{fields['dimension']} sizes of at least 1",
+            found=fields["sizes"],
+            hint="The header is damaged: copy or download it again.",
+        )
     kinds = fields.get("kinds", "").lower().split()
     directions = fields.get("space directions", "").lower()
     # Channels and vectors stand first in NRRD; their direction is 'none'.

@@ -23,7 +23,7 @@ _FILL_HU = -1024
 class _Taps(NamedTuple):
     """For each output index the input indices and weights along one axis, and whether it lies inside the input at all."""
 
-    index: torch.Tensor  # n_out t
+    source: torch.Tensor  # n_out t
     weight: torch.Tensor  # n_out t
     inside: np.ndarray  # n_out
 
@@ -45,16 +45,17 @@ def resample(
     ((8, 4, 4), (1.5, 2.0, 2.0), -0.75, 40)
     """
     if (spacing_mm is None) == (shape is None):
-        raise ConfigError("resample needs either spacing_mm or shape")
+        raise ConfigError("resample needs either spacing_mm or shape", hint="Give one of the two.")
     old = np.array(volume.shape, float)
     current = np.linalg.norm(volume.affine[:3, :3], axis=0)
     if spacing_mm is not None:
         if not (np.isfinite(spacing_mm).all() and min(spacing_mm) > 0):
             raise GeometryError("a spacing must be positive", expected="> 0 mm", found=spacing_mm)
         step = np.array(spacing_mm, float) / current
-        new_shape = tuple(int(n) for n in np.maximum(1, np.floor(old / step + 0.5)))
-    else:
-        if min(shape or (0,)) < 1:
+        size = np.maximum(1, np.floor(old / step + 0.5))
+        new_shape = (int(size[0]), int(size[1]), int(size[2]))
+    elif shape is not None:
+        if min(shape) < 1:
             raise GeometryError("a shape must be positive", expected="at least one voxel per axis", found=shape)
         new_shape = shape
         step = old / np.array(new_shape, float)
@@ -126,21 +127,21 @@ def _taps(n_in: int, n_out: int, step: float, offset: float, mode: Mode) -> _Tap
 def _separable(array: Any, taps: list[_Taps]) -> np.ndarray:
     """Apply the taps along z, y, x, a slab of output slices at a time."""
     dtype = np.dtype(array.dtype)
-    nearest = all(tap.index.shape[1] == 1 for tap in taps)
-    n_z, n_y, n_x = (len(tap.index) for tap in taps)
+    nearest = all(tap.source.shape[1] == 1 for tap in taps)
+    n_z, n_y, n_x = (len(tap.source) for tap in taps)
     out = np.empty((n_z, n_y, n_x), dtype if dtype.kind in "iub" or nearest else np.float32)
     slices = max(1, _SLAB_VOXELS // max(n_y * n_x, array.shape[1] * array.shape[2]))
     for start in range(0, n_z, slices):
-        z_index = taps[0].index[start : start + slices]
+        z_index = taps[0].source[start : start + slices]
         low, high = int(z_index.min()), int(z_index.max()) + 1
         slab = np.asarray(array[low:high])
         if nearest:
-            y_index, x_index = taps[1].index[:, 0].numpy(), taps[2].index[:, 0].numpy()
+            y_index, x_index = taps[1].source[:, 0].numpy(), taps[2].source[:, 0].numpy()
             out[start : start + slices] = slab[np.ix_(z_index[:, 0].numpy() - low, y_index, x_index)]
             continue
         moved = torch.from_numpy(slab.astype(np.float32))
         moved = _mix(moved, z_index - low, taps[0].weight[start : start + slices], 0)
-        moved = _mix(_mix(moved, taps[1].index, taps[1].weight, 1), taps[2].index, taps[2].weight, 2)
+        moved = _mix(_mix(moved, taps[1].source, taps[1].weight, 1), taps[2].source, taps[2].weight, 2)
         out[start : start + slices] = _round(moved.numpy(), out.dtype)
     return out
 

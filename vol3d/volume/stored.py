@@ -61,7 +61,7 @@ def read_voxels(source: Source, dtype: np.dtype, shape: tuple[int, int, int], fr
     """One frame of `shape`, straight into its final array; the source is left after the last frame, native byte order."""
     array = np.empty(shape, dtype)
     source.skip(frame * array.nbytes)
-    source.read_into(memoryview(array.reshape(-1)).cast("B"))
+    source.read_into(array.reshape(-1).view(np.uint8).data)
     source.skip((frames - 1 - frame) * array.nbytes)
     if not dtype.isnative:
         array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
@@ -81,6 +81,6 @@ def rescale(array: np.ndarray, slope: float, intercept: float) -> np.ndarray:
             wide += int(intercept)
             return wide
     out = array.astype(np.float64 if array.dtype.itemsize > 2 else np.float32)
-    out *= slope
-    out += intercept
+    np.multiply(out, slope, out=out)
+    np.add(out, intercept, out=out)
     return out

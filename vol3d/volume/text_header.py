@@ -55,6 +55,18 @@ def numbers(text: str, judge: Judge, field: str) -> list[float]:
     return values
 
 
+def whole_numbers(text: str, judge: Judge, field: str) -> list[int]:
+    """As `numbers`, and without fractions.
+
+    >>> whole_numbers("256 256 25", Judge("a.nrrd"), "sizes")
+    [256, 256, 25]
+    """
+    values = numbers(text, judge, field)
+    if any(value != int(value) for value in values):
+        judge.refuse(VolumeError, f"the header field '{field}' holds fractions", found=text[:60], hint="The header is damaged.")
+    return [int(value) for value in values]
+
+
 def beside(path: str | Path, name: str, judge: Judge) -> Path:
     """The data file that a header names; it must stand in the header's own folder.
 

@@ -153,7 +153,7 @@ def _quaternion(rotation: np.ndarray) -> tuple[float, tuple[float, float, float]
 
 def _write_plain(file: BinaryIO, head: bytes, array: np.ndarray) -> None:
     file.write(head)
-    file.write(memoryview(array.reshape(-1)).cast("B"))
+    file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def _write_gzip(file: BinaryIO, head: bytes, array: np.ndarray) -> None:
@@ -161,7 +161,7 @@ def _write_gzip(file: BinaryIO, head: bytes, array: np.ndarray) -> None:
     packer, checksum = _packer()
     file.write(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
     crc, size = 0, 0
-    body = memoryview(array.reshape(-1)).cast("B")
+    body = array.reshape(-1).view(np.uint8).data
     for piece in (head, *(body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK))):
         crc, size = checksum(piece, crc), size + len(piece)
         file.write(packer.compress(piece))
