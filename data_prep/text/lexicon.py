@@ -7,7 +7,7 @@ from functools import cached_property
 # finding -> how reports name it. Order matters only for reading: overlapping matches are all kept.
 _FINDING_WORDS: dict[str, str] = {
     "medical_material": (
-        r"(?:\w+[ -])?catheters?\b|\bport(?:-?a-?cath)?\b(?! hilus)|pace ?-?maker|\bstents?\b|stenting|stented|\bsutures?\b|suture (?:material|line)s?|surgical (?:clip|material|suture)s?|\bclips?\b"
+        r"(?:\w+[ -])?catheters?\b|\bport(?:-?a-?cath)?\b(?! hilus)|pace ?-?maker|\bstents?\b|stenting|stented|\bsutures?\b|suture (?:material|line)s?|surgical (?:clip|material|suture)s?|(?:medical|implanted|support) (?:material|device)s?|\bclips?\b"
         r"|prosthe\w+|(?:breast|dental|metallic|cochlear|silicone|orthop\w+) implants?\b|\bcannula\w*|(?:drainage|chest|endotracheal|tracheostomy|nasogastric|thorax|orogastric|feeding|intubation|nephrostomy) (?:tube|drain)s?|\bdrains?\b"
         r"|electrodes?\b|stern\w+ wires?|\bwires?\b|screws?\b|metal(?:lic)? (?:plate|material|density|densities|object|foreign|fixat\w+|suture|implant|clip|artifact|artefact)\w*"
         r"|fixat(?:or|ion)\w*|intubated|tracheostomy|pacing leads?|\bicd\b|\bbattery\b|(?:vena cava|ivc) filter|(?:hernia|surgical|synthetic) mesh|embolization (?:coil|material)\w*|\bcoils?\b"
@@ -32,7 +32,7 @@ _FINDING_WORDS: dict[str, str] = {
     "emphysema": r"emphy?sem\w+|emphsyem\w+|\bbulla\w*|\bbullous|\bbulle\w*|\bblebs?\b|panacinar",
     "air_cyst": r"air cysts?",
     "atelectasis": r"(?<!fibro)(?<!fibro-)(?<!fibro )(?:\batele[ck]?t\w+)|lobar collapse|collapsed? (?:lung|lobe)|(?:lung|lobe|lobar|parenchymal|passive|compressive)\s+collapse|lung (?:is|was) collapsed",
-    "nodule": r"\b(?:micro)?nodules?\b|\b(?:micro)?nodular (?:lesion|appearance|formation|densit(?:y|ies)|opacit)\w*(?! increase)|(?:intra-?(?:pulmonary|parenchymal)|sub-?pleural|fissural) lymph node\w*",
+    "nodule": r"\b(?:micro)?nodules?\b|\b(?:micro)?nodular (?:lesion|foc(?:us|i)|appearance|formation|densit(?:y|ies)|opacit)\w*(?! increase)|(?:intra-?(?:pulmonary|parenchymal)|sub-?pleural|fissural) lymph node\w*",
     "mass": r"\bmass(?:es)?\b(?:[- ]lesions?)?|space-occupying (?:\w+ ){0,2}lesion",
     "metastasis": r"metasta\w+",
     "lung_opacity": r"ground ?-?glass(?! (?:\w+ )?nodul)|\bGGOs?\b|frosted glass|(?<!nodular )\bopacit\w+|opacif\w+|increas\w+ (?:in )?(?:\w+ )?densit\w+|density increas\w*|densit(?:y|ies) (?:are |were )?increased|alveolar ha?emorrhage",
@@ -45,10 +45,10 @@ _FINDING_WORDS: dict[str, str] = {
     ),
     "mosaic_attenuation": r"mosaic\w*",
     "air_trapping": r"air ?-?trapping",
-    "peribronchial_thickening": r"peri-?bronch\w*[^.;,]{0,40}?(?:thick\w+|cuff\w*)|thick\w+[^.;,]{0,40}?peri-?bronch\w+|bronchial cuffing",
+    "peribronchial_thickening": r"peri-?bronch\w*[^.;,]{0,40}?(?:thick\w+|cuff\w*)|thick\w+[^.;,]{0,40}?peri-?bronch\w+|bronchial cuffing|thick\w+ around (?:the )?bronch\w+",
     "bronchial_wall_thickening": r"(?<!peri)bronch\w+ ?walls?\b[^.;,]{0,40}thick\w+|thick\w+[^.;,]{0,40}(?<!peri)bronch\w+ ?walls?",
     "consolidation": r"consol\w+",
-    "bronchiectasis": r"bronchi?-?ect\w+|bronchoectas\w+|bronchiolectas\w+|bronchiec\w+|bronch\w+ ectas\w+|\bectas\w+[^.;]{0,60}bronch\w+|(?:dilat\w+|enlarge\w+)[^.;,]{0,25}bronch(?:us|i|ial)\b|bronch(?:us|i|ial)[^.;,]{0,25}(?:dilat\w+)",
+    "bronchiectasis": r"bronchi?-?ect\w+|bronchoectas\w+|bronchiolectas\w+|bronchiec\w+|bronch\w+ ectas\w+|\bectas\w+[^.;]{0,60}bronch\w+|(?:dilat\w+|enlarge\w+|widen\w+)[^.;,]{0,25}bronch(?:us|i|ial)\b|bronch(?:us|i|ial)[^.;,]{0,25}(?:dilat\w+)",
     "septal_thickening": r"(?:inter|intra)-?\s?(?:lobular|lobuler)\b[^.;]{0,30}(?:sept\w+|thick\w+|lines)|(?:inter)?sept(?:al|a|um)\b[^.;]{0,30}thick\w+|thick\w+[^.;]{0,30}\b(?:inter)?sept(?:al|a|um)\b",
     "crazy_paving": r"crazy ?-?paving",
     "pneumothorax": r"pneumothora\w*",
