@@ -136,7 +136,15 @@ def converse(phantom: Phantom, seed: int) -> Conversation:
     rng = np.random.default_rng([seed, 11])
     evidence = exact_evidence(phantom.volume, phantom.labels)
     scan = f"phantom_{seed:06d}"
-    asked = turns(Scene(scan, phantom.volume.modality, str(phantom.parameters.get("region", "head")).replace("_", " and "), evidence), rng)
+    asked = turns(
+        Scene(
+            scan,
+            phantom.volume.modality,
+            "head" if phantom.volume.modality == "MR" else str(phantom.parameters["region"]).replace("_", " and "),
+            evidence,
+        ),
+        rng,
+    )
     known = list(evidence.statuses)
     found = [s for s in known if evidence.statuses[s] is Status.FOUND]
     lesions = [s for s in found if prompt.is_lesion(s)]

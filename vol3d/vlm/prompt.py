@@ -115,7 +115,8 @@ def structure_facts(evidence: Evidence, structure: str) -> tuple[Fact, ...]:
         if name in _FOCAL_ONLY and not any(word in structure for word in FOCAL):
             continue
         item = evidence.find(structure, name) or evidence.find(structure, name, component=1)
-        if item is None or not isinstance(item.value, int | float):
+        # MR has no unit, so a mean there says nothing that another scan could be held against.
+        if item is None or not isinstance(item.value, int | float) or item.unit == "a.u.":
             continue
         unit = f" {item.unit}" if item.unit and name != "num_components" else ""
         facts.append(Fact(f"{word} {number(float(item.value), decimals)}{unit}", item))
