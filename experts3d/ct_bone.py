@@ -15,16 +15,18 @@ _MIN_BONE_ML = 1.0
 _POOL_DEPTH_MM = 3.5
 _POOL_ROUGHNESS_HU = 45.0
 _MIN_POOL_ML = 2.0
+_ENHANCED_HU, _ENHANCED_DEPTH_MM, _BONE_RIM_MM = 110.0, 3.5, 6.0
 _UNMIXED_HU = 300.0
 _UNMIXED_DEPTH_MM = 7.0
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Coarse masks of bone and of enhanced pools (blood, urine, bowel contrast)."""
+    """Coarse masks: bone; pools of contrast as bright as bone; all soft parts that are too bright to be unenhanced."""
 
     bone: Bool[np.ndarray, "z y x"]
     pools: Bool[np.ndarray, "z y x"]
+    enhanced: Bool[np.ndarray, "z y x"]
 
 
 def find_skeleton(coarse: Coarse, body: Bool[np.ndarray, "z y x"]) -> Skeleton:
@@ -37,18 +39,26 @@ def find_skeleton(coarse: Coarse, body: Bool[np.ndarray, "z y x"]) -> Skeleton:
         bone, pools = bright, np.zeros_like(bright)
     numbers, num = cc3d.connected_components(bone, connectivity=26, return_N=True)
     if num == 0:
-        return Skeleton(bone, pools)
+        return Skeleton(bone, pools, _enhanced(coarse, body, bone) | pools)
     counts = np.bincount(numbers.ravel(), minlength=num + 1)
     peaks = np.concatenate([[-1024.0], ndimage.maximum(coarse.image_hu, numbers, np.arange(1, num + 1))])
     keep = (counts * coarse.block_ml >= _MIN_BONE_ML) & (peaks >= _CORTEX_HU)
     keep[0] = False
-    return Skeleton(keep[numbers], pools)
+    bone = keep[numbers]
+    return Skeleton(bone, pools, _enhanced(coarse, body, bone) | pools)
 
 
 def filled(bone: Bool[np.ndarray, "z y x"], coarse: Coarse) -> Bool[np.ndarray, "z y x"]:
     """Bone with what it encloses in each slice: marrow, and the spinal canal."""
     closed = erode(dilate(bone, coarse, 2 * max(coarse.spacing_mm[1:])), coarse, 2 * max(coarse.spacing_mm[1:])) | bone
     return np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
+
+
+def _enhanced(coarse: Coarse, body: Bool[np.ndarray, "z y x"], bone: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    """Thick soft parts above what unenhanced blood and organs reach: contrast, even where it is dimmer than bone."""
+    soft = body & (coarse.image_hu > _ENHANCED_HU) & ~dilate(filled(bone, coarse), coarse, _BONE_RIM_MM)
+    cores = erode(soft, coarse, _ENHANCED_DEPTH_MM)
+    return dilate(cores, coarse, _ENHANCED_DEPTH_MM) & soft
 
 
 def _pool_cores(coarse: Coarse, bright: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:

@@ -1,7 +1,8 @@
 """What follows from several measurements: which kidney is larger, whether the spleen is, how fatty the liver, how large a lesion's share.
 
 A derived measurement belongs to the first structure that it was computed from, and its `method` is the formula with its source. An organ that
-the scan cuts off is only a lower bound: "enlarged" may still follow from it, "normal" and comparisons never do, and then nothing is derived.
+the scan cuts off is only a lower bound: "enlarged" may still follow from it, "normal" never does; the two kidneys are compared as far as they
+are seen, and the method says so.
 Density rules for unenhanced CT are not applied when the aorta shows contrast.
 """
 
@@ -70,15 +71,17 @@ class _Facts:
 
 
 def _kidneys(facts: _Facts) -> Iterator[Measurement]:
-    left, right = facts.whole("kidney_left"), facts.whole("kidney_right")
-    if left is None or right is None or min(left, right) <= 0:
+    left, right = facts.number("kidney_left", "volume"), facts.number("kidney_right", "volume")
+    if not left or not right:
         return
+    cut = any(facts.whole(kidney) is None for kidney in ("kidney_left", "kidney_right"))
+    parts = "; of the parts inside the scan, which cuts a kidney off" if cut else ""
     difference = abs(left - right)
     side = "equal" if difference < limits.EQUAL_KIDNEYS_ML.value else "left" if left > right else "right"
-    method = f"volumes left {left:.1f} ml, right {right:.1f} ml; equal below {limits.EQUAL_KIDNEYS_ML.value:.0f} ml"
+    method = f"volumes left {left:.1f} ml, right {right:.1f} ml; equal below {limits.EQUAL_KIDNEYS_ML.value:.0f} ml{parts}"
     yield facts.make("kidney_left", "larger_kidney", side, "", method)
-    yield facts.make("kidney_left", "kidney_volume_difference", difference, "ml", "larger minus smaller kidney volume")
-    yield facts.make("kidney_left", "kidney_volume_ratio", max(left, right) / min(left, right), "", "larger over smaller kidney volume")
+    yield facts.make("kidney_left", "kidney_volume_difference", difference, "ml", f"larger minus smaller kidney volume{parts}")
+    yield facts.make("kidney_left", "kidney_volume_ratio", max(left, right) / min(left, right), "", f"larger over smaller kidney volume{parts}")
 
 
 def _spleen(facts: _Facts) -> Iterator[Measurement]:

@@ -11,6 +11,8 @@ from vol3d.vlm.prompt import number
 from vol3d.volume.volume import Volume
 
 _MAX_LISTED = 5
+# Nobody expects these to end inside a scan.
+_NEVER_WHOLE = ("body", "bone", "fat", "soft_tissue", "calcification")
 
 
 def describe(volume: Volume, labels: LabelMap, measurements: Sequence[Measurement]) -> tuple[Sentence, ...]:
@@ -106,9 +108,10 @@ def _derived(structure: str, items: list[Measurement]) -> list[Sentence]:
 def _derived_text(structure: str, item: Measurement) -> str | None:
     name, value = in_words(structure), item.value
     if item.name == "larger_kidney":
-        return "The kidneys are equal in volume." if value == "equal" else f"The {value} kidney is the larger one."
+        seen = ", as far as the scan shows them" if "cuts" in item.method else ""
+        return f"The kidneys are equal in volume{seen}." if value == "equal" else f"The {value} kidney is the larger one{seen}."
     if item.name == "kidney_volume_difference":
-        return f"The kidneys differ by {_number(item)} ml."
+        return f"The kidney volumes differ by {_number(item)} ml."
     if item.name in ("splenomegaly", "hepatic_steatosis", "pancreatic_steatosis"):
         words = item.name.replace("_", " ")
         return f"{_capital(words)}: {value} ({item.method})."
@@ -125,8 +128,8 @@ def _caveats(structure: str, items: list[Measurement], because: str) -> list[Sen
     """What limits the numbers: the scan ends inside the structure, or the expert gave a reason for doubt."""
     out = []
     cut = next((m for m in items if m.name == "touches_border" and m.component is None), None)
-    if cut is not None and cut.value and structure not in ("body", "bone", "fat", "soft_tissue"):
-        text = f"The {in_words(structure)} reaches the edge of the scan, so its size may be incomplete."
+    if cut is not None and cut.value and structure not in _NEVER_WHOLE:
+        text = f"{_capital(in_words(structure))}: cut off by the edge of the scan, so volume and size are of the visible part."
         out.append(Sentence(text=text, structure=structure, status=Status.FOUND, measurement_ids=(cut.id,)))
     if because:
         out.append(Sentence(text=f"{_capital(in_words(structure))}: note{because}.", structure=structure, status=Status.FOUND))

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 # Label maps of this many scan-and-expert pairs stay in memory, so that the questions of one session do not read the disk again.
 _IN_MEMORY = 4
+_TISSUES = ("body", "fat", "soft_tissue", "lungs", "lung_aerated", "lung_poorly_aerated")
 
 
 class Panel:
@@ -130,7 +131,9 @@ class Panel:
     def _pictures(self, volume: Volume, labels: LabelMap, structures: Sequence[str]) -> tuple[Picture, ...]:
         if not structures or not self._pictures_per_plane:
             return ()
-        keys = key_slices(labels, structures, per_plane=self._pictures_per_plane)
+        # Tissues cover everything: they are drawn only where nothing with a shape of its own was asked for.
+        shaped = [name for name in structures if name not in _TISSUES] or list(structures)
+        keys = key_slices(labels, shaped, per_plane=self._pictures_per_plane)
         return tuple(overlay(volume, labels, key) for key in keys)
 
 

@@ -58,7 +58,7 @@ _LUNG_TARGETS = ("lungs", "lung_left", "lung_right", "lung_aerated", "lung_poorl
 _BONE_HU, _LUNG_EDGE_HU, _SKIN_HU, _LUMEN_HU = 160, -300, -300, -900
 # Ribs and cartilage lie within 3 cm of the skin, marrow and the rims of bone within 6 mm of it: bright spots there are no calcification.
 _CALCIUM_HU, _CALCIUM_ML, _SKIN_MM, _BONE_MM = 130, (0.005, 2.0), 30.0, 6.0
-_POOL_ML = 5.0
+_ENHANCED_ML = 5.0
 
 # Lower bounds (HU) of the density bands, ascending, and the label offsets of each: in lung, and in the rest of the body.
 _LUNG_BANDS = (-950, -500, -100)
@@ -126,8 +126,8 @@ class _Found:
     skeleton: Skeleton
 
     @property
-    def pool_ml(self) -> float:
-        return float(self.skeleton.pools.sum()) * self.coarse.block_ml
+    def enhanced_ml(self) -> float:
+        return float(self.skeleton.enhanced.sum()) * self.coarse.block_ml
 
 
 def _find(coarse: Coarse) -> _Found:
@@ -146,7 +146,7 @@ def _paint(image: np.ndarray, found: _Found) -> np.ndarray:
     out = np.zeros(image.shape, np.uint8)
     for z in range(image.shape[0]):
         out[z] = _paint_slice(image[z], region[z], edge[z])
-    if found.pool_ml < _POOL_ML:
+    if found.enhanced_ml < _ENHANCED_ML:
         out[_calcium(image, out, found)] = 13
     return out
 
@@ -212,8 +212,8 @@ def _statuses(array: np.ndarray, found: _Found, wanted: Sequence[str]) -> tuple[
             reasons[name] = found.lungs.reasons["lungs"]
     if not counts[1]:
         reasons["airway"] = "no trachea or main bronchus between two lungs in the field of view"
-    if found.pool_ml >= _POOL_ML:
-        reasons["calcification"] = f"contrast medium ({found.pool_ml:.0f} ml as bright as calcium) hides calcification"
+    if found.enhanced_ml >= _ENHANCED_ML:
+        reasons["calcification"] = f"contrast medium ({found.enhanced_ml:.0f} ml of bright blood or organs) hides calcification"
     if not found.body.any():
         reasons |= dict.fromkeys(TARGETS, "no tissue in the scan")
     statuses = {}
