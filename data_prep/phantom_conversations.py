@@ -153,7 +153,7 @@ def converse(phantom: Phantom, seed: int) -> Conversation:
     if phantom.volume.modality == "CT":
         experts["threshold_ct"] = THRESHOLD_CT
     else:
-        experts["deepbet_mri"] = ("brain",)
+        experts["deepbet"] = ("brain",)
     return Conversation(
         scan=scan,
         patient=scan,

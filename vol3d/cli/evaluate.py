@@ -21,6 +21,7 @@ BRANCHES = (
     "suite",
     "page",
     "tokenizer",
+    "demo",
 )
 
 
