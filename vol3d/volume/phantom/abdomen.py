@@ -55,7 +55,7 @@ def liver_mask(region: Region, build: Build) -> np.ndarray:
     inside = right.inside(region.x, region.y, region.z) & (region.x + 0.55 * region.y > -6.0)
     # The visceral surface rises towards the left and the front, and leaves room for the kidney behind.
     inside &= region.z > -62.0 + 0.9 * np.maximum(60.0 - region.x, 0.0) + 0.25 * np.maximum(region.y - 40.0, 0.0)
-    kidney_bed = Ellipsoid((62.0, -40.0, -42.0), (40.0, 40.0, 62.0))
+    kidney_bed = Ellipsoid((62.0, -64.0, -44.0), (44.0, 64.0, 66.0))
     inside &= ~kidney_bed.inside(region.x, region.y, region.z)
     inside |= left.inside(region.x, region.y, region.z)
     inside &= (cavity(region, 3.0) <= 1.0) & (region.z < diaphragm(region.x, region.y) - 3.0)
@@ -215,8 +215,8 @@ def _paint_bowel(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
 
 def _paint_loops(canvas: Canvas, rng: np.random.Generator, hu: dict[str, float]) -> None:
     """Small bowel: a path that wanders through the middle of the lower abdomen."""
-    goals = np.column_stack([rng.uniform(-68, 68, 34), rng.uniform(8, 66, 34), np.linspace(-75, -215, 34) + rng.normal(0, 14, 34)])
-    loops = smooth_tube(tuple(map(tuple, goals.tolist())), tuple(rng.uniform(9, 13, 34).tolist()), pieces=2)  # type: ignore[arg-type]
+    goals = np.column_stack([rng.uniform(-74, 74, 46), rng.uniform(8, 68, 46), np.linspace(-72, -220, 46) + rng.normal(0, 14, 46)])
+    loops = smooth_tube(tuple(map(tuple, goals.tolist())), tuple(rng.uniform(9.5, 13.5, 46).tolist()), pieces=2)  # type: ignore[arg-type]
     canvas.paint(loops, CT_IDS["small_bowel"], hu["wall"], over=_FAT)
     for part in loops.grown(-2.6).parts():
         gas = float(part.start[1]) + 3.0 if rng.random() < 0.12 else 1e9

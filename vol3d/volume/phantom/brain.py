@@ -9,7 +9,7 @@ from vol3d.volume.phantom.phantom import Lesion
 from vol3d.volume.phantom.shapes import Capsule, Ellipsoid, Shape, smooth_tube
 from vol3d.volume.phantom.structures import MR_IDS
 
-FOLD_PITCH_MM = 12.0
+FOLD_PITCH_MM = 9.5
 _CRANIUM = Ellipsoid((0.0, -4.0, 10.0), (66.0, 84.0, 76.0))
 
 # Signal by structure and contrast, arbitrary units; order t1, t1c, t2, flair.
@@ -46,10 +46,11 @@ def paint_head(canvas: Canvas, build: Build, contrast: str, folds: np.ndarray) -
     def put(shape: Shape, name: str, over: tuple[str, ...] = ()) -> None:
         canvas.paint(shape, MR_IDS[name], tone[name], over=table(MR_IDS[n] for n in over) if over else None)
 
-    for outer in (Ellipsoid((0, -4, 10), (78, 97, 88)), Ellipsoid((0, 34, -58), (60, 62, 66)), Capsule((0, -22, -50), (0, -34, -150), 58, 56)):
+    head, face = Ellipsoid((0, -4, 10), (78, 97, 88)), Ellipsoid((0, 34, -58), (60, 62, 66))
+    for outer in (head, face, Capsule((0, -22, -50), (0, -34, -150), 58, 56)):
         put(outer, "scalp")
-        put(outer.grown(-7.0) if isinstance(outer, Ellipsoid) else Capsule(outer.start, outer.stop, 51, 49), "head_soft_tissue")
-    put(_CRANIUM.grown(6.5), "skull")
+    for inner in (head.grown(-5.5), face.grown(-5.5), Capsule((0, -22, -50), (0, -34, -150), 52, 50)):
+        put(inner, "head_soft_tissue")
     _paint_cranium(canvas, tone, folds, atrophy=max(0.0, (build.age - 40) / 50))
     swell = 1.0 + max(0, build.age - 45) * 0.012
     put(Ellipsoid((0, -50, -38), (50, 30, 23)), "cerebellum")
@@ -76,22 +77,37 @@ def paint_head(canvas: Canvas, build: Build, contrast: str, folds: np.ndarray) -
     put(Capsule((0, 20, -70), (0, 8, -140), 8, 8), "paranasal_air")
 
 
+def _skull_base(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Anatomical z of the floor of the cranium: high under the frontal lobes, lower under the temporal ones, lowest behind."""
+    front = -30.0 + 0.30 * np.maximum(y, 0.0)
+    middle = np.where((np.abs(x) > 20.0) & (y < 36.0), np.float32(-36.0), front)
+    return np.where(y < -8.0, np.maximum(-62.0, -36.0 - 1.6 * (-8.0 - y)), middle)
+
+
 def _paint_cranium(canvas: Canvas, tone: dict[str, float], folds: np.ndarray, *, atrophy: float) -> None:
-    """Cerebrospinal fluid, cortex and white matter above the skull base and the tentorium."""
-    region = canvas.region(*_CRANIUM.bounds())
+    """Skull, cerebrospinal fluid, and cortex over white matter, above the skull base and the tentorium."""
+    region = canvas.region(*_CRANIUM.grown(7.0).bounds())
     if region is None:
         return
+    base = _skull_base(region.x, region.y)
+    bone = _CRANIUM.grown(6.5).inside(region.x, region.y, region.z) & (region.z > base - 6.0)
     radius = np.sqrt(_CRANIUM.radius(region.x, region.y, region.z))
-    inside = (radius <= 1.0) & (region.z > -34.0 + 0.42 * region.y)
-    depth = np.minimum((0.965 - 0.02 * atrophy - radius) * 75.0, region.z + 31.0 - 0.42 * region.y)
-    depth = np.minimum(depth, np.abs(region.x) - 1.2 + np.maximum(0.0, 22.0 - np.abs(region.z - 10.0)) * 0.6)  # the halves meet only in the middle
-    behind = np.clip((-region.y - 2.0) / 12.0, 0.0, 1.0)
-    depth = np.where(region.z < 40.0, np.minimum(depth, (region.z + 14.0) * behind + 60.0 * (1.0 - behind)), depth)
+    inside = (radius <= 1.0) & (region.z > base)
+    depth = _cortex_depth(region, radius, base, atrophy)
     sulcus = np.abs(folds[region.slices]) * (FOLD_PITCH_MM * 0.62)
-    fluid = (depth < 0.0) | ((depth < 15.0) & (sulcus < 0.7 + 0.7 * atrophy))
-    grey = (depth < 3.6) | ((depth < 17.0) & (sulcus < 3.4))
-    for mask, name in ((inside, "csf"), (inside & ~fluid, "white_matter"), (inside & ~fluid & grey, "grey_matter")):
+    fluid = (depth < 0.0) | ((depth < 19.0) & (sulcus < 0.6 + 0.8 * atrophy))
+    grey = (depth < 4.0) | ((depth < 22.0) & (sulcus < 3.6))
+    for mask, name in ((bone, "skull"), (inside, "csf"), (inside & ~fluid, "white_matter"), (inside & ~fluid & grey, "grey_matter")):
         region.labels[mask], region.values[mask] = MR_IDS[name], tone[name]
+
+
+def _cortex_depth(region: Region, radius: np.ndarray, base: np.ndarray, atrophy: float) -> np.ndarray:
+    """Millimetres below the surface of the cerebrum: its convexity, its base, the cleft between its halves, the tentorium."""
+    depth = np.minimum((0.965 - 0.02 * atrophy - radius) * 75.0, region.z - base - 2.0)
+    core = np.maximum(0.0, 24.0 - np.abs(region.z - 6.0)) * 0.6 * (np.abs(region.y + 4.0) < 44.0)  # the halves are joined in the middle only
+    depth = np.minimum(depth, np.abs(region.x) - 1.2 + core)
+    behind = np.clip((-region.y - 6.0) / 12.0, 0.0, 1.0)
+    return np.where(region.z < 40.0, np.minimum(depth, (region.z + 13.0) * behind + 60.0 * (1.0 - behind)), depth)
 
 
 def cerebrum_depth(points: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from vol3d.volume.phantom.shapes import Shape
 
@@ -40,7 +41,7 @@ class Warp:
         """Largest displacement that the deformation can cause along one axis."""
         return float(np.abs(self.amplitude_mm).sum(axis=1).max())
 
-    def points(self, world_xyz: np.ndarray) -> np.ndarray:
+    def points(self, world_xyz: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Anatomical coordinates of world points `n 3`."""
         out = (world_xyz - self.shift_mm) @ self.rotation.T
         for c in range(3):
@@ -49,7 +50,7 @@ class Warp:
                 out[:, c] += self.amplitude_mm[c, k] * sx * sy * sz
         return out / self.scale
 
-    def inverse(self, anatomical_xyz: np.ndarray, *, steps: int = 4) -> np.ndarray:
+    def inverse(self, anatomical_xyz: Float[np.ndarray, "n 3"], *, steps: int = 4) -> Float[np.ndarray, "n 3"]:
         """World coordinates of anatomical points `n 3` by fixed-point iteration; each step leaves about a tenth of the error."""
         world = anatomical_xyz * self.scale @ self.rotation + self.shift_mm
         for _ in range(steps):
@@ -84,7 +85,7 @@ class Region:
     slices: Slices
 
     @classmethod
-    def of_points(cls, xyz: np.ndarray) -> "Region":
+    def of_points(cls, xyz: Float[np.ndarray, "n 3"]) -> "Region":
         """Anatomical points `n 3` as a region of n slices with one voxel each: what is painted on grids can be asked of points."""
         x, y, z = (np.ascontiguousarray(xyz[:, i], np.float32)[:, None, None] for i in range(3))
         empty = np.zeros(x.shape, np.uint8)
@@ -108,12 +109,12 @@ class Canvas:
     origin_mm: tuple[float, float, float]
     warp: Warp
     background: float = -1000.0
-    x: np.ndarray = field(init=False)
-    y: np.ndarray = field(init=False)
-    z: np.ndarray = field(init=False)
+    x: Float[np.ndarray, "z y x"] = field(init=False)
+    y: Float[np.ndarray, "z y x"] = field(init=False)
+    z: Float[np.ndarray, "z y x"] = field(init=False)
     level: np.ndarray = field(init=False)
-    labels: np.ndarray = field(init=False)
-    values: np.ndarray = field(init=False)
+    labels: UInt8[np.ndarray, "z y x"] = field(init=False)
+    values: Float[np.ndarray, "z y x"] = field(init=False)
 
     def __post_init__(self) -> None:
         self.x, self.y, self.z = self.warp.grid(self.axes)

@@ -70,7 +70,8 @@ def ct_unions(lesions: tuple[Lesion, ...]) -> dict[str, tuple[int, ...]]:
     """Anatomical unions plus the ids of the lesions that each organ carries."""
     unions = dict(CT_UNIONS)
     for lesion in lesions:
-        for name in ("body", *_owners(lesion)):
+        soft = ("soft_tissue",) if -150 < (lesion.density_hu or 0.0) < 250 else ()
+        for name in ("body", *soft, *_owners(lesion)):
             base = unions.get(name) or ((CT_IDS[name],) if name in CT_IDS else ())
             unions[name] = (*base, lesion.label_id)
     for kind, facts in KINDS.items():
@@ -98,7 +99,7 @@ def ct_label_map(array: np.ndarray, affine: np.ndarray, counts: np.ndarray, lesi
     names = {i: name for name, i in CT_IDS.items()} | {lesion.label_id: lesion.structure for lesion in visible}
     unions = ct_unions(visible)
     statuses = _statuses(counts, names, unions, build)
-    reasons = {name: "outside of the field of view" for name, status in statuses.items() if status is Status.NOT_COVERED}
+    reasons = {name: "outside of the field of view, or smaller than a voxel" for name, status in statuses.items() if status is Status.NOT_COVERED}
     return LabelMap(array, affine, names, source, "phantom", "1", statuses, unions, reasons)
 
 
@@ -132,5 +133,12 @@ def report_labels(lesions: tuple[Lesion, ...], build: Build, labels: LabelMap) -
     for lesion in lesions:
         if lesion.visible_ml:
             out |= dict.fromkeys(_LABELS_OF.get(lesion.kind, ()), 1)
-    out["Cardiomegaly"] = int(build.heart_scale > CARDIOMEGALY_SCALE and labels.status("heart") is Status.FOUND)
+    out["Cardiomegaly"] = int(build.heart_scale > CARDIOMEGALY_SCALE and wholly_covered(labels, "heart"))
     return out
+
+
+def wholly_covered(labels: LabelMap, structure: str) -> bool:
+    """Whether a structure is visible and ends before the first and the last slice."""
+    if labels.statuses.get(structure) is not Status.FOUND:
+        return False
+    return not np.isin(labels.array[[0, -1]], labels.ids(structure)).any()

@@ -34,7 +34,22 @@ def phantom_ct(
     lesions: Sequence[Lesion] | None = None,
     noise_hu: float | None = None,
 ) -> Phantom:
-    """A CT of chest, abdomen or both; deterministic from the seed, the same patient on every grid."""
+    """A CT of chest, abdomen or both; deterministic from the seed, the same patient and lesions on every grid.
+
+    Args:
+        seed: which patient, and which lesions when none are given.
+        shape_zyx, spacing_mm: the grid; it is centred on the region, so its extent is the field of view.
+        region: `chest`, `abdomen` or `chest_abdomen`.
+        lesions: exactly these (fields that are None are drawn), or None to draw.
+        noise_hu: sd of the noise; drawn from 6 to 22 HU when None.
+
+    Raises:
+        ConfigError: an unknown region or kind of lesion.
+
+    >>> phantom = phantom_ct(3, shape_zyx=(32, 48, 48), spacing_mm=(10.0, 10.0, 10.0), lesions=(Lesion.sphere("liver_cyst", 40.0),))
+    >>> phantom.volume.shape, phantom.labels.status("liver_cyst").value, phantom.lesions[0].place
+    ((32, 48, 48), 'found', 'right lobe of the liver')
+    """
     if region not in REGIONS:
         raise ConfigError("unknown region of a CT phantom", expected=" | ".join(REGIONS), found=region)
     build = draw_build(seed)

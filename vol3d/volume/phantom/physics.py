@@ -1,6 +1,7 @@
 """From tissue to image: Hounsfield units by contrast phase, texture, blur of the scanner, correlated noise."""
 
 import numpy as np
+from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
 _NATIVE = {
@@ -89,14 +90,14 @@ def lattice_texture(
     return field
 
 
-def blur(values: np.ndarray, spacing_mm: tuple[float, float, float], *, psf_mm: float) -> np.ndarray:
+def blur(values: Float[np.ndarray, "z y x"], spacing_mm: tuple[float, float, float], *, psf_mm: float) -> Float[np.ndarray, "z y x"]:
     """The scanner's point spread: a Gaussian of `psf_mm` (sd), at least 0.42 voxel, since a voxel averages over itself."""
     for axis, spacing in enumerate(spacing_mm):
         gaussian_filter1d(values, max(psf_mm / spacing, 0.42), axis=axis, output=values, truncate=2.5, mode="nearest")
     return values
 
 
-def correlated_noise(shape: tuple[int, int, int], rng: np.random.Generator, *, sd: float, sigma_vox: float = 0.6) -> np.ndarray:
+def correlated_noise(shape: tuple[int, int, int], rng: np.random.Generator, *, sd: float, sigma_vox: float = 0.6) -> Float[np.ndarray, "z y x"]:
     """Noise with the grain of a smooth reconstruction kernel in plane, and the given sd."""
     noise = rng.standard_normal(shape, dtype=np.float32)
     taps = np.exp(-0.5 * (np.arange(-2, 3) / sigma_vox) ** 2)

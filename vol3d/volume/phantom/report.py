@@ -6,7 +6,7 @@ import numpy as np
 
 from vol3d.contracts import LabelMap, Status
 from vol3d.volume.phantom.build import Build
-from vol3d.volume.phantom.labels import CARDIOMEGALY_SCALE
+from vol3d.volume.phantom.labels import CARDIOMEGALY_SCALE, wholly_covered
 from vol3d.volume.phantom.lesions import ELLIPSOIDS
 from vol3d.volume.phantom.phantom import Lesion
 from vol3d.volume.phantom.phrases import CUT, IMPRESSION, NEGATIVE, NO_FINDING, NORMAL, NOT_COVERED, POSITIVE, SIZE_CUT, TECHNIQUE
@@ -69,7 +69,7 @@ def mr_report(lesions: tuple[Lesion, ...], labels: LabelMap, build: Build, contr
     """Findings and impression of a head MR phantom."""
     writer = _Writer(lesions, labels, build, build.rng(f"words/{contrast}"))
     names = {"t1": "T1-weighted", "t1c": "Contrast-enhanced T1-weighted", "t2": "T2-weighted", "flair": "FLAIR"}
-    sentences = [f"{names[contrast]} MR of the head."] + _about(writer, "brain_tumour")
+    sentences = [f"{names[contrast]} MR of the head.", *_about(writer, "brain_tumour")]
     if not writer.seen("brain_tumour"):
         sentences += _about(writer, "ventricles")
     return " ".join(sentences), _impression(writer, (("brain_tumour",),))
@@ -77,7 +77,9 @@ def mr_report(lesions: tuple[Lesion, ...], labels: LabelMap, build: Build, contr
 
 def _about(writer: _Writer, topic: str) -> list[str]:
     """What is said about one kind of lesion, or one organ: present, absent, or nothing where it is not covered."""
-    if topic == "heart" and writer.status("heart") is Status.FOUND:
+    if topic == "heart":
+        if not wholly_covered(writer.labels, "heart"):
+            return []
         return [writer.pick(NORMAL["cardiomegaly" if writer.build.heart_scale > CARDIOMEGALY_SCALE else "heart"])]
     if topic in NORMAL:
         found = writer.status(topic) is Status.FOUND
@@ -168,7 +170,7 @@ def _impression(writer: _Writer, groups: tuple[tuple[str, ...], ...]) -> str:
     lines = []
     for kind in (topic for group in groups for topic in group):
         seen = writer.seen(kind)
-        if kind == "heart" and writer.status("heart") is Status.FOUND and writer.build.heart_scale > CARDIOMEGALY_SCALE:
+        if kind == "heart" and wholly_covered(writer.labels, "heart") and writer.build.heart_scale > CARDIOMEGALY_SCALE:
             lines.append(writer.pick(IMPRESSION["cardiomegaly"]))
         if not seen:
             continue

@@ -11,11 +11,17 @@ Point = tuple[float, float, float]
 class Shape(Protocol):
     """Anything that can be painted, in parts that each have a tight box."""
 
-    def parts(self) -> "tuple[Shape, ...]": ...
+    def parts(self) -> "tuple[Shape, ...]":
+        """Pieces that are painted one by one."""
+        ...
 
-    def bounds(self) -> tuple[Point, Point]: ...
+    def bounds(self) -> tuple[Point, Point]:
+        """Lowest and highest corner."""
+        ...
 
-    def inside(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray: ...
+    def inside(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Which points the shape holds."""
+        ...
 
 
 def rotation_xyz(degrees: Point) -> np.ndarray:

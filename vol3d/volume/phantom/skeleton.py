@@ -94,10 +94,10 @@ def paint_sternum(canvas: Canvas, build: Build) -> None:
     front = (b + centre + 4.0).astype(np.float32)[:, None, None]
     half = profile(region.level, (5.0, 14.0, 19.0, 17.0, 15.0, 30.0, 32.0, 20.0), (58, 80, 100, 150, 190, 215, 235, 248))
     y = region.y - front
-    bone = (np.abs(region.x) < half) & (np.abs(y) < 5.5) & (region.z > 60.0) & (region.z < 246.0)
-    shell = (np.abs(y) > 3.0) | (np.abs(region.x) > half - 3.0)
+    outline = np.square(np.square(region.x / half)) + np.square(y * (1 / 6.0))
+    bone = (outline <= 1.0) & (region.z > 60.0) & (region.z < 246.0)
     region.labels[bone] = CT_IDS["sternum"]
-    region.values[bone] = np.where(shell, 420.0, 150.0)[bone]
+    region.values[bone] = np.where(outline > 0.4, 420.0, 150.0)[bone]
 
 
 def paint_girdles(canvas: Canvas, build: Build) -> None:
@@ -112,9 +112,14 @@ def paint_girdles(canvas: Canvas, build: Build) -> None:
             canvas.paint(ball, CT_IDS[label], cortical)
             canvas.paint(ball.grown(-3.0), CT_IDS[label], spongy)
         _paint_hip(canvas, side, name)
-    sacrum = Tube(((0, -42, -190), (0, -66, -225), (0, -84, -265)), (30.0, 24.0, 11.0))
-    canvas.paint(sacrum, CT_IDS["sacrum"], 330.0)
-    canvas.paint(sacrum.grown(-4.0), CT_IDS["sacrum"], 170.0)
+    for centre, semi in (
+        ((0.0, -50.0, -200.0), (46.0, 20.0, 22.0)),
+        ((0.0, -64.0, -226.0), (34.0, 14.0, 24.0)),
+        ((0.0, -80.0, -258.0), (17.0, 9.0, 20.0)),
+    ):
+        block = Ellipsoid(centre, semi, (-30.0, 0.0, 0.0))
+        canvas.paint(block, CT_IDS["sacrum"], 330.0)
+        canvas.paint(block.grown(-4.0), CT_IDS["sacrum"], 170.0)
 
 
 def _bone_tube(canvas: Canvas, tube: Tube, name: str, cortical: float, spongy: float) -> None:

@@ -78,11 +78,13 @@ def paint_trunk(canvas: Canvas, build: Build, texture: np.ndarray) -> None:
     skin = inside & (body > (1.0 - 2.2 / (muscle_a + belly)) ** 2)
     canvas.labels[skin] = CT_IDS["skin"]
     canvas.values[skin] = 10.0
-    muscle = oval(region.x, y, muscle_a, muscle_b) <= 1.0
+    muscle_level = oval(region.x, y, muscle_a, muscle_b)
+    muscle = muscle_level <= 1.0
     canvas.labels[muscle] = CT_IDS["skeletal_muscle"]
     canvas.values[muscle] = hu["muscle"]
-    planes = muscle & (np.abs(texture) < 0.09)
-    canvas.values[planes] = -50.0
+    depth = (1.0 - muscle_level) * (0.42 * muscle_a) + texture * 2.2
+    planes = muscle & ((np.abs(depth - 11.0) < 1.0) | (np.abs(depth - 25.0) < 1.2) | (np.abs(depth - 40.0) < 1.4))
+    canvas.values[planes] = -45.0
     hollow = cavity(region) <= 1.0
     canvas.labels[hollow] = CT_IDS["torso_fat"]
     canvas.values[hollow] = hu["fat"]
