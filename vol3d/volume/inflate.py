@@ -18,7 +18,7 @@ except ImportError:
     pass
 else:
     _zlib, BACKEND = isal_zlib, "isal"
-    _ERRORS = (zlib.error, isal_zlib.error)
+    _ERRORS = (zlib.error, isal_zlib.error)  # type: ignore[assignment]  # its stub calls the class an instance
 
 _IN, _OUT = 256 * 1024, 1024 * 1024
 _GZIP, _ZLIB = 31, 15

@@ -16,7 +16,7 @@ from vol3d.volume.geometry import from_nifti
 from vol3d.volume.inflate import Inflated, Plain, Source
 from vol3d.volume.judge import Judge
 from vol3d.volume.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
-from vol3d.volume.stored import ReadOptions, Stored, one_frame, read_voxels, rescale
+from vol3d.volume.stored import ReadOptions, Stored, known_modality, one_frame, read_voxels, rescale
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _COMMENT = 6
@@ -61,7 +61,7 @@ def read_nifti(path: str | Path, options: ReadOptions, judge: Judge) -> Stored:
             "intercept": intercept,
             **own,
         },
-        modality=own.get("modality"),
+        modality=known_modality(own),
     )
 
 

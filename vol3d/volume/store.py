@@ -15,7 +15,7 @@ from vol3d.volume.atomic import atomic_path
 from vol3d.volume.files import open_regular
 from vol3d.volume.judge import Judge
 from vol3d.volume.shards import ShardedArray
-from vol3d.volume.stored import ReadOptions, Stored
+from vol3d.volume.stored import ReadOptions, Stored, known_modality
 from vol3d.volume.volume import Volume
 
 CHUNK, SHARD = 64, 256
@@ -73,7 +73,7 @@ def read_store(path: str | Path, options: ReadOptions, judge: Judge) -> Stored:
         array=array,
         affine=affine,
         facts={"format": "zarr", "stored_dtype": str(array.dtype), **own},
-        modality=own.get("modality"),
+        modality=known_modality(own),
     )
 
 

@@ -31,6 +31,16 @@ class Stored:
     modality: Modality | None = None
 
 
+def known_modality(facts: Mapping[str, Any]) -> Modality | None:
+    """What a file of this toolkit says that it holds; one that did not know leaves it to the values.
+
+    >>> known_modality({"modality": "CT"}), known_modality({"modality": "unknown"})
+    ('CT', None)
+    """
+    modality = facts.get("modality")
+    return modality if modality in ("CT", "MR") else None
+
+
 def one_frame(dims: list[int], volume_index: int | None, judge: Judge) -> tuple[tuple[int, int, int], int, int]:
     """From the sizes in file order x y z t ...: the shape z y x, the number of frames, and the frame to read.
 
