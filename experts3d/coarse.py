@@ -64,12 +64,21 @@ def coarsen(image_hu: Num[np.ndarray, "z y x"], spacing_mm: tuple[float, float, 
 
 def dilate(mask: Bool[np.ndarray, "z y x"], coarse: Coarse, radius_mm: float) -> Bool[np.ndarray, "z y x"]:
     """Grow a mask by a distance in mm."""
-    return distance_mm(~mask, coarse) <= radius_mm if mask.any() else mask
+    if not mask.any():
+        return mask
+    out = np.zeros_like(mask)
+    box = box_around(mask, coarse, radius_mm)
+    out[box] = distance_mm(~mask[box], coarse) <= radius_mm
+    return out
 
 
 def erode(mask: Bool[np.ndarray, "z y x"], coarse: Coarse, radius_mm: float) -> Bool[np.ndarray, "z y x"]:
     """Shrink a mask by a distance in mm; the faces of the scan do not eat into it."""
-    return distance_mm(mask, coarse) > radius_mm
+    out = np.zeros_like(mask)
+    if mask.any():
+        box = box_around(mask, coarse, 1.01 * max(coarse.spacing_mm))
+        out[box] = distance_mm(mask[box], coarse) > radius_mm
+    return out
 
 
 def distance_mm(mask: Bool[np.ndarray, "z y x"], coarse: Coarse) -> Float[np.ndarray, "z y x"]:

@@ -3,12 +3,11 @@
 import cc3d
 import numpy as np
 from jaxtyping import Bool
-from scipy import ndimage
 
 from experts3d.coarse import Coarse, dilate, erode, label_in_plane
 
 TISSUE_HU = -300.0
-# Room air measures -1000 HU, lung -700 to -920 HU: an opening to the side that is emptier than this is outside the patient.
+# Room air measures -1000 HU, lung -700 to -920 HU: an opening to the side that is emptier than this, for the most part, is outside the patient.
 _OUTSIDE_HU = -940.0
 _TABLE_RADIUS_MM = 7.0
 _PART_SHARE = 0.03
@@ -20,8 +19,10 @@ def find_body(coarse: Coarse) -> Bool[np.ndarray, "z y x"]:
     numbers, num = label_in_plane(~tissue)
     if num == 0:
         return tissue
-    middles = ndimage.median(coarse.image_hu, numbers, np.arange(1, num + 1))
-    outside = np.concatenate([[False], _reaches_side(numbers, num) & (middles < _OUTSIDE_HU)])
+    counts = np.bincount(numbers.ravel(), minlength=num + 1)
+    empty = np.bincount(numbers[coarse.image_hu < _OUTSIDE_HU], minlength=num + 1)
+    outside = _reaches_side(numbers, num) & (2 * empty > counts)
+    outside[0] = False
     return ~outside[numbers]
 
 
@@ -43,4 +44,4 @@ def _reaches_side(numbers: np.ndarray, num: int) -> Bool[np.ndarray, " n"]:
     touching = np.zeros(num + 1, bool)
     for face in (numbers[:, 0], numbers[:, -1], numbers[:, :, 0], numbers[:, :, -1]):
         touching[np.unique(face)] = True
-    return touching[1:]
+    return touching

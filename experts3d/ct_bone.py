@@ -12,6 +12,7 @@ from experts3d.coarse import Coarse, box_around, dilate, distance_mm, erode
 _CANDIDATE_HU = 160.0
 _CORTEX_HU = 350.0
 _MIN_BONE_ML = 1.0
+_MARROW_HU = 75.0
 _POOL_DEPTH_MM = 3.5
 _POOL_ROUGHNESS_HU = 45.0
 _MIN_POOL_ML = 2.0
@@ -22,11 +23,12 @@ _UNMIXED_DEPTH_MM = 7.0
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Coarse masks: bone; pools of contrast as bright as bone; all soft parts that are too bright to be unenhanced."""
+    """Coarse masks: bone; pools of contrast as bright as bone; all soft parts that are too bright to be unenhanced; marrow inside bone."""
 
     bone: Bool[np.ndarray, "z y x"]
     pools: Bool[np.ndarray, "z y x"]
     enhanced: Bool[np.ndarray, "z y x"]
+    marrow: Bool[np.ndarray, "z y x"]
 
 
 def find_skeleton(coarse: Coarse, body: Bool[np.ndarray, "z y x"]) -> Skeleton:
@@ -39,19 +41,27 @@ def find_skeleton(coarse: Coarse, body: Bool[np.ndarray, "z y x"]) -> Skeleton:
         bone, pools = bright, np.zeros_like(bright)
     numbers, num = cc3d.connected_components(bone, connectivity=26, return_N=True)
     if num == 0:
-        return Skeleton(bone, pools, _enhanced(coarse, body, bone) | pools)
+        return Skeleton(bone, pools, _enhanced(coarse, body, bone) | pools, bone)
     counts = np.bincount(numbers.ravel(), minlength=num + 1)
     peaks = np.concatenate([[-1024.0], ndimage.maximum(coarse.image_hu, numbers, np.arange(1, num + 1))])
     keep = (counts * coarse.block_ml >= _MIN_BONE_ML) & (peaks >= _CORTEX_HU)
     keep[0] = False
     bone = keep[numbers]
-    return Skeleton(bone, pools, _enhanced(coarse, body, bone) | pools)
+    # Trabecular marrow is denser than what else a slice may show inside a ring of bone: cord, fluid and fat in the spinal canal.
+    marrow = filled(bone, coarse) & ~bone & ~pools & (ndimage.uniform_filter(coarse.image_hu, 3) > _MARROW_HU)
+    return Skeleton(bone, pools, _enhanced(coarse, body, bone) | pools, marrow)
 
 
 def filled(bone: Bool[np.ndarray, "z y x"], coarse: Coarse) -> Bool[np.ndarray, "z y x"]:
     """Bone with what it encloses in each slice: marrow, and the spinal canal."""
-    closed = erode(dilate(bone, coarse, 2 * max(coarse.spacing_mm[1:])), coarse, 2 * max(coarse.spacing_mm[1:])) | bone
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
+    if not bone.any():
+        return bone
+    radius = 2 * max(coarse.spacing_mm[1:])
+    box = box_around(bone, coarse, 2 * radius)
+    closed = erode(dilate(bone[box], coarse, radius), coarse, radius) | bone[box]
+    out = np.zeros_like(bone)
+    out[box] = np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
+    return out
 
 
 def _enhanced(coarse: Coarse, body: Bool[np.ndarray, "z y x"], bone: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:

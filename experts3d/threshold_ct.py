@@ -1,7 +1,7 @@
 """The built-in CT expert: density and shape, no weights. Any CT, cropped or thick-sliced; what the field of view misses is `not_covered`.
 
 Lung bands follow Gattinoni et al. (AJRCCM 2001): aerated below -500 HU, poorly aerated -500 to -100 HU. Low attenuation is below -950 HU
-(Gevenois et al., AJRCCM 1996). Bone is what is mineralised (above 160 HU), not the marrow.
+(Gevenois et al., AJRCCM 1996). Bone is what is mineralised (above 160 HU) with the trabecular marrow inside it.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError
 from vol3d.volume.volume import Volume
 
-VERSION = "1"
+VERSION = "2"
 _LEFT, _RIGHT = "lung_left", "lung_right"
 # Labels do not overlap; everything with several parts is a union of them.
 NAMES = {
@@ -152,7 +152,7 @@ def _paint(image: np.ndarray, found: _Found) -> np.ndarray:
 
 
 def _regions(found: _Found) -> tuple[np.ndarray, np.ndarray]:
-    """Coarse regions (0 outside, 1 body, 2 left lung, 3 right lung, 4 airway, 5 at bone) and what their rims could become (same codes)."""
+    """Coarse regions (0 outside, 1 body, 2 left lung, 3 right lung, 4 airway, 5 at bone, 6 marrow) and what their rims could become (same codes)."""
     coarse, step = found.coarse, 1.01 * max(found.coarse.spacing_mm)
     refined = max(coarse.factors) > 1
     region = found.body.astype(np.uint8)
@@ -164,6 +164,7 @@ def _regions(found: _Found) -> tuple[np.ndarray, np.ndarray]:
         edge[dilate(mask, coarse, step) & ~mask & found.body & (region < 2)] = code
         if refined:
             edge[mask & ~erode(mask, coarse, step)] = code
+    region[found.skeleton.marrow & (region == 1)] = 6
     near_bone = dilate(found.skeleton.bone, coarse, step)
     region[near_bone & (region == 1)] = 5
     edge[found.airway | (dilate(found.airway, coarse, step) & found.body)] = 4
@@ -179,7 +180,7 @@ def _paint_slice(image: np.ndarray, region: np.ndarray, edge: np.ndarray) -> np.
     for lower, code in _BODY_BANDS:
         out[image >= lower] = code
     out[image >= _BONE_HU] = 15
-    out[(region == 5) & (image >= _BONE_HU)] = 10
+    out[((region == 5) & (image >= _BONE_HU)) | (region == 6)] = 10
     bands = np.digitize(image, _LUNG_BANDS).astype(np.uint8)
     for code, first in ((2, 2), (3, 6)):
         rim = edge == code
