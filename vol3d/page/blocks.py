@@ -1,4 +1,4 @@
-"""The parts of the page, each from one contract: report text, coverage, slices, measurements, questions, provenance."""
+"""The parts of the page, each from one contract: report text, coverage, slices, questions, provenance."""
 
 import base64
 import io
@@ -119,7 +119,7 @@ def figure(n: int, picture: Picture) -> Html:
 
 def swatch(colour: tuple[int, int, int]) -> Html:
     """A small square of a colour; an SVG, since the page's policy forbids inline styles."""
-    return element("svg", element("rect", width=10, height=10, rx=2, fill="#{:02x}{:02x}{:02x}".format(*colour)), viewBox="0 0 10 10")
+    return element("svg", element("rect", width=10, height=10, rx=2, fill="#{:02x}{:02x}{:02x}".format(*colour), stroke="#888"), viewBox="0 0 10 10")
 
 
 def png_data_uri(picture: Picture) -> str:
@@ -129,39 +129,6 @@ def png_data_uri(picture: Picture) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture.rgb).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def measurements_block(anchors: Anchors) -> Html:
-    """All measurements as a table, by structure; each row is the target of the claims that rest on it."""
-    if not anchors.measurements:
-        return element("p", "Nothing was measured.", class_="quiet")
-    columns = ("structure", "part", "measurement", "value", "unit", "status", "in", "method")
-    head = element("tr", *(element("th", name, class_="number" if name == "value" else None, scope="col") for name in columns))
-    order = {name: n for n, name in enumerate(dict.fromkeys(item.structure for item in anchors.measurements))}
-    rows, before = [], None
-    for item in sorted(anchors.measurements, key=lambda item: (order[item.structure], item.component or 0)):
-        rows.append(measurement_row(item, anchors, first=item.structure != before))
-        before = item.structure
-    return element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
-
-
-def measurement_row(item: Measurement, anchors: Anchors, *, first: bool) -> Html:
-    """One measurement, linked to its picture and to the claims that rest on it."""
-    picture = anchors.picture(item.structure)
-    links = [element("a", f"claim {n}", href=f"#claim-{n}") for n in anchors.claims_on(item.id)]
-    links += [element("a", "slice", href=f"#{picture}")] if picture else []
-    separated = [part for link in links for part in (", ", link)][1:]
-    cells = [
-        element("td", words(item.structure)),
-        element("td", item.component or "all"),
-        element("td", words(item.name)),
-        element("td", number(item.value), class_="number"),
-        element("td", item.unit),
-        element("td", chip(item.status)),
-        element("td", *separated),
-        element("td", item.method, class_="quiet"),
-    ]
-    return element("tr", *cells, id=anchors.measurement(item.id), class_="first" if first else None, title=item.id)
 
 
 def question_block(answer: Answer, anchors: Anchors) -> Html:

@@ -11,6 +11,7 @@ from vol3d.contracts import DISCLAIMER, Answer, Evidence, Report
 from vol3d.page import blocks
 from vol3d.page.anchors import Anchors, unique
 from vol3d.page.html import Html, element, join
+from vol3d.page.measurements import measurements_block
 from vol3d.volume.volume import Volume
 
 
@@ -34,7 +35,7 @@ def render_page(report: Report | None, evidence: Evidence, volume: Volume, *, an
         "Report": blocks.report_block(report, anchors) if report else "",
         "Key slices": blocks.slices_block(evidence.pictures),
         "Questions": join(blocks.question_block(answer, anchors) for answer in answers),
-        "Measurements": blocks.measurements_block(anchors),
+        "Measurements": measurements_block(anchors),
         "What was looked at": blocks.coverage_block(evidence),
         "Provenance": join([*provenance, blocks.trace_block(report.trace) if report else ""]),
     }
