@@ -69,7 +69,16 @@ def _lobe(facts: Facts, first: Component) -> Draft | Skip:
         return Skip("nodule lobe", "lungs", "too_similar", "two lobes are about equally near, or none is")
     lobe = inside or words(reached[0][1])
     steps = (segment("lung_nodule"), *(segment(name) for name in lobes), computed("lobe that holds it or is nearest", lobe))
-    return Draft("nodule lobe", "lungs", lobe, steps, categories=tuple(words(n) for n in lobes), lesion=True, lesion_diameter_mm=first.diameter_mm)
+    return Draft(
+        "nodule lobe",
+        "lungs",
+        lobe,
+        steps,
+        categories=tuple(words(n) for n in lobes),
+        pool=("outside of the lungs", "in the trachea"),
+        lesion=True,
+        lesion_diameter_mm=first.diameter_mm,
+    )
 
 
 def _follow_up(facts: Facts) -> Draft | Skip:

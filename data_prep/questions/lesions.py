@@ -137,7 +137,15 @@ def _location(facts: Facts, name: str) -> Outcome:
         steps = (segment(name), segment(organ), computed("segment with most of its voxels", place))
         shown = "kidneys" if organ == "kidney" else words(organ)
         yield Draft(
-            subtype, organ, place, steps, {"lesion": name, "organ": shown}, categories=names, lesion=True, lesion_diameter_mm=part.diameter_mm
+            subtype,
+            organ,
+            place,
+            steps,
+            {"lesion": name, "organ": shown},
+            categories=names,
+            pool=(f"outside of the {shown}",),
+            lesion=True,
+            lesion_diameter_mm=part.diameter_mm,
         )
 
 

@@ -64,6 +64,8 @@ def ladder(draft: Draft, rng: np.random.Generator) -> list[str]:
         values = [low + i * step for i in range(4) if i != rank]
     elif abs(truth) < 5 * 10.0**-draft.decimals or draft.unit == "HU":
         step = max(10.0 * 10.0**-draft.decimals, 0.2 * abs(truth)) if draft.unit != "HU" else float(rng.uniform(9, 18))
+        if draft.unit != "HU" and truth >= 0:
+            rank = min(rank, int(truth / step + 1e-9))
         values = [truth + (i - rank) * step for i in range(4) if i != rank]
     else:
         factor = float(rng.uniform(1.2, 1.5))
