@@ -25,7 +25,7 @@ BUILT_IN: dict[str, str] = {
     "supplied": "experts3d.supplied:SuppliedMasks",
 }
 # These need to be told where their masks or weights are, so no panel can open them by itself.
-NEED_ARGUMENTS = ("supplied",)
+NEED_ARGUMENTS: dict[str, str] = {"supplied": "your own masks: --mask FILE --labels TABLE"}
 
 
 def load_expert(name: str, **kwargs: Any) -> Expert:

@@ -27,7 +27,7 @@ class SuppliedMasks:
 
     Args:
         source: a label file, a folder of `<structure>.nii.gz` files, or a label Volume.
-        labels: table of the label file (`totalseg`, `totalseg_mr`, a mapping, a .json or .csv file); None names them `label_1`, ...
+        labels: table of the label file (`totalseg`, `totalseg_mr`, a mapping, a .json or .csv file); None: the names in the file, else `label_1`, ...
         resample: bring masks of another grid over (nearest neighbour) instead of refusing them.
         name: under which the card shows it.
 
@@ -108,8 +108,10 @@ class SuppliedMasks:
         return tuple(dict.fromkeys([*names.values(), *group_unions(names, {})]))
 
     def _numbered(self) -> dict[int, str]:
-        ids = np.unique(self._read(str(self._source)).numpy())
-        return {int(i): f"label_{int(i)}" for i in ids if i > 0}
+        """Names that stand in the file itself, as this toolkit writes them, else `label_1`, `label_2`, ..."""
+        mask = self._read(str(self._source))
+        named = {int(i): str(name) for i, name in dict(mask.header.get("label_names", {})).items()}
+        return named or {int(i): f"label_{int(i)}" for i in np.unique(mask.numpy()) if i > 0}
 
     def _read(self, path: str) -> Volume:
         if isinstance(self._source, Volume):

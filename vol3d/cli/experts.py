@@ -1,0 +1,79 @@
+"""`vol3d experts list | check`: what can segment on this machine, and whether it works."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vol3d.contracts import Expert
+
+SUMMARY = "list the segmentation experts, or check that they run here"
+EXAMPLE = "vol3d experts list"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("action", choices=("list", "check"), help="list: cards and what is missing; check: run each on a phantom")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List or check; `check` exits 1 when an expert that is installed does not run."""
+    from vol3d.cli.console import print_json, stdout_to_stderr
+
+    with stdout_to_stderr():
+        experts = [_listed(name, check=args.action == "check") for name in _names()]
+    if args.json:
+        print_json({"experts": experts})
+    else:
+        _print(experts, checked=args.action == "check")
+    return 1 if any(item["status"] == "failed" for item in experts) else 0
+
+
+def _names() -> tuple[str, ...]:
+    from experts3d.cards import expert_names
+
+    return expert_names()
+
+
+def _listed(name: str, *, check: bool) -> dict[str, Any]:
+    """One expert: its card, or why there is none."""
+    from experts3d.cards import NEED_ARGUMENTS, load_expert
+    from vol3d.errors import Vol3dError
+
+    if name in NEED_ARGUMENTS:
+        return {"name": name, "status": "needs arguments", "detail": NEED_ARGUMENTS[name]}
+    try:
+        expert = load_expert(name)
+    except Vol3dError as error:
+        return {"name": name, "status": "not available", "detail": str(error)}
+    facts = {"name": name, "status": "ready", "detail": expert.card.summary, "card": expert.card.model_dump(mode="json")}
+    return facts | _checked(expert) if check else facts
+
+
+def _checked(expert: "Expert") -> dict[str, Any]:
+    """Run an expert on a small phantom of its modality: the label map must lie on the phantom's grid."""
+    import time
+
+    from vol3d.volume.phantom import phantom_ct, phantom_mr
+
+    make = phantom_ct if "CT" in expert.card.modalities else phantom_mr
+    phantom = make(0, shape_zyx=(48, 64, 64), spacing_mm=(6.0, 6.0, 6.0))
+    start = time.perf_counter()
+    try:
+        labels = expert.segment(phantom.volume, ())
+    except Exception as error:  # noqa: BLE001 - the check is there to show whatever an expert raises
+        return {"status": "failed", "detail": f"{type(error).__name__}: {error}"}
+    if labels.array.shape != phantom.volume.shape:
+        return {"status": "failed", "detail": f"its labels lie on another grid: {labels.array.shape}"}
+    return {"status": "works", "detail": f"{int((labels.array > 0).sum())} voxels labelled in {time.perf_counter() - start:.1f} s"}
+
+
+def _print(experts: list[dict[str, Any]], *, checked: bool) -> None:
+    from vol3d.cli.console import print_table
+
+    rows = []
+    for item in experts:
+        card = item.get("card")
+        facts = ("/".join(card["modalities"]), len(card["targets"]), card["licence"], card["cost"]) if card else ("", "", "", "")
+        rows.append((item["name"], item["status"], *facts, item["detail"]))
+    print_table(("expert", "status", "reads", "targets", "licence", "cost", "result" if checked else "what it does, or what is missing"), rows)

@@ -1,0 +1,87 @@
+"""`vol3d segment SCAN --expert NAME`: run one expert, write its label map, print what it measured."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vol3d.cli.measure_output import comma_list, measured_document, print_document, refuse_unknown
+from vol3d.cli.read_options import add_read_options, read_scan
+
+if TYPE_CHECKING:
+    from vol3d.contracts import LabelMap
+    from vol3d.volume.volume import Volume
+
+SUMMARY = "segment structures with one expert, and measure them"
+EXAMPLE = "vol3d segment ct.nii.gz --expert threshold_ct --targets lungs,airway --out lungs.nii.gz"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("scan", metavar="SCAN", help="NIfTI, NRRD, MHA, Zarr, or a DICOM series folder")
+    parser.add_argument("--expert", required=True, metavar="NAME", help="which expert; `vol3d experts list` shows them")
+    parser.add_argument("--targets", type=comma_list, default=(), metavar="A,B", help="structures (default: all that the expert's card lists)")
+    parser.add_argument("--mask", metavar="FILE", help="for --expert supplied: a label file, or a folder of STRUCTURE.nii.gz")
+    parser.add_argument("--labels", metavar="TABLE", help="names of the mask's labels: totalseg, totalseg_mr, or a .json or .csv file")
+    parser.add_argument("--resample-mask", action="store_true", help="bring a mask of another grid to the scan's instead of refusing it")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the label map with its names (.nii.gz, .nii, .zarr)")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the key slices with their overlays as PNG")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    add_read_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment, write, measure, print."""
+    from experts3d.cards import expert_names, load_expert
+    from vol3d.cli.console import progress, stdout_to_stderr
+
+    refuse_unknown([args.expert], expert_names(), what="expert")
+    with stdout_to_stderr(), progress("Reading the scan") as advance:
+        expert = load_expert(args.expert, **_arguments(args))
+        refuse_unknown(args.targets, expert.card.arguments, what=f"target of {args.expert}")
+        volume = read_scan(args.scan, args)
+        advance(1, f"Running {args.expert}")
+        labels = expert.segment(volume, args.targets)
+        if args.out:
+            _write(labels, args.out)
+        advance(1, "Measuring")
+        structures = args.targets or expert.card.targets
+        document = measured_document(volume, labels, structures)
+        document["mask"] = str(args.out) if args.out else None
+        if args.pictures:
+            document["pictures"] = _draw(volume, labels, structures, args.pictures)
+    print_document(document, args)
+    return 0
+
+
+def _arguments(args: argparse.Namespace) -> dict[str, object]:
+    from vol3d.errors import ConfigError
+
+    if args.expert == "supplied":
+        if not args.mask:
+            raise ConfigError("the expert 'supplied' needs the masks that it hands out", hint="Add --mask FILE.")
+        return {"source": args.mask, "labels": args.labels, "resample": args.resample_mask}
+    if args.mask or args.labels or args.resample_mask:
+        raise ConfigError(f"--mask, --labels and --resample-mask belong to --expert supplied, not to {args.expert}")
+    return {}
+
+
+def _write(labels: "LabelMap", path: Path) -> None:
+    from vol3d.volume.write import write_labels
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(labels, path)
+
+
+def _draw(volume: "Volume", labels: "LabelMap", structures: tuple[str, ...], folder: Path) -> list[str]:
+    from experts3d.keyslices import key_slices
+    from experts3d.render import overlay, png
+    from vol3d.volume.atomic import atomic_path
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for key in key_slices(labels, structures):
+        path = folder / f"{key.plane}_{key.index:04d}.png"
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(png(overlay(volume, labels, key)))
+        written.append(str(path))
+    return written
