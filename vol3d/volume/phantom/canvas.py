@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vol3d.volume.phantom.shapes import Shape
+from vol3d.volume.phantom.shapes import Point, Shape
 
 Slices = tuple[slice, slice, slice]
 
@@ -155,10 +155,10 @@ class Canvas:
         """The whole canvas as one region."""
         return self.at((slice(None), slice(None), slice(None)))
 
-    def region(self, low: Iterable[float], high: Iterable[float]) -> Region | None:
+    def region(self, low: Point, high: Point) -> Region | None:
         """The box that surely holds an anatomical box, or None where the field of view misses it."""
-        low, high = np.asarray(tuple(low)), np.asarray(tuple(high))
-        centre, half = (low + high) / 2 * self.warp.scale, (high - low) / 2 * self.warp.scale
+        lowest, highest = np.array(low, float), np.array(high, float)
+        centre, half = (lowest + highest) / 2 * self.warp.scale, (highest - lowest) / 2 * self.warp.scale
         world = centre @ self.warp.rotation + self.warp.shift_mm
         reach = half @ np.abs(self.warp.rotation) + self.warp.margin_mm + 1e-3
         slices = self.world_slices(world - reach, world + reach)

@@ -62,7 +62,7 @@ def _consolidation(canvas: Canvas, lesion: Lesion, build: Build, texture: np.nda
     region, radius = found
     ragged = 0.22 if lesion.kind == "consolidation" else 0.08
     mask = (radius + ragged * texture[region.slices] <= 1.0) & (region.labels == CT_IDS[f"{lesion.host}_parenchyma"])
-    value = lesion.density_hu + texture[region.slices] * np.float32(10.0)
+    value = np.float32(lesion.density_hu or 0.0) + texture[region.slices] * np.float32(10.0)
     region.labels[mask] = lesion.label_id
     region.values[mask] = value[mask]
 

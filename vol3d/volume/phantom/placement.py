@@ -90,7 +90,7 @@ def _place_one(lesion: Lesion, rng: np.random.Generator, build: Build, warp: War
     best = int(np.argmax(clear > 0)) if (clear > 0).any() else int(np.argmax(clear))
     centre = tuple(float(round(v, 2)) for v in world[best])
     host = hosts[best]
-    own_side = host.rsplit("_", 1)[-1] if host.endswith(("left", "right")) else None
+    own_side: str | None = host.rsplit("_", 1)[-1] if host.endswith(("left", "right")) else None
     return replace(lesion, centre_ras_mm=centre, host=host, side=own_side)  # type: ignore[arg-type]
 
 
@@ -117,8 +117,8 @@ def _describe_place(lesion: Lesion, point: np.ndarray, build: Build) -> Lesion:
         return replace(lesion, host=lesion.host or min(CENTRES, key=lambda name: abs(CENTRES[name] - point[2])))
     if lesion.kind == "lymph_node":
         return replace(lesion, host=lesion.host or min(STATIONS, key=lambda name: float(np.linalg.norm(np.array(STATIONS[name]) - point))))
-    host = {"liver_tumour": "liver", "liver_cyst": "liver", "pancreas_lesion": "pancreas", "hiatal_hernia": "hiatus"}.get(lesion.kind)
-    return replace(lesion, host=lesion.host or host)
+    organ = {"liver_tumour": "liver", "liver_cyst": "liver", "pancreas_lesion": "pancreas", "hiatal_hernia": "hiatus"}.get(lesion.kind)
+    return replace(lesion, host=lesion.host or organ)
 
 
 def _candidates(lesion: Lesion, rng: np.random.Generator, build: Build, side: str, reach: tuple[float, float]) -> tuple[np.ndarray, list[str]]:

@@ -1,13 +1,15 @@
 """Shapes in anatomical millimetres: an ellipsoid, a tube along a polyline. Each knows its box and which points it holds."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-Point = tuple[float, float, float]
+Number = float | int
+Point = tuple[Number, Number, Number]
 
 
+@runtime_checkable
 class Shape(Protocol):
     """Anything that can be painted, in parts that each have a tight box."""
 
@@ -82,8 +84,8 @@ class Capsule:
 
     start: Point
     stop: Point
-    radius_start: float
-    radius_stop: float
+    radius_start: Number
+    radius_stop: Number
 
     def parts(self) -> tuple["Capsule", ...]:
         """One part: itself."""
@@ -113,7 +115,7 @@ class Tube:
     """A chain of capsules along a polyline, with a radius at each point."""
 
     points: tuple[Point, ...]
-    radii: tuple[float, ...]
+    radii: tuple[Number, ...]
 
     def parts(self) -> tuple[Capsule, ...]:
         """Its capsules."""
@@ -138,7 +140,7 @@ class Tube:
         return out
 
 
-def smooth_tube(points: tuple[Point, ...], radii: tuple[float, ...], *, pieces: int = 3) -> Tube:
+def smooth_tube(points: tuple[Point, ...], radii: tuple[Number, ...], *, pieces: int = 3) -> Tube:
     """A tube along the Catmull-Rom curve through the points, `pieces` capsules per given segment."""
     nodes = np.column_stack([np.array(points, float), np.array(radii, float)])
     padded = np.vstack([2 * nodes[0] - nodes[1], nodes, 2 * nodes[-1] - nodes[-2]])

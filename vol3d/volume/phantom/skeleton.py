@@ -107,17 +107,17 @@ def paint_girdles(canvas: Canvas, build: Build) -> None:
         clavicle = smooth_tube(((side * 26, 26, 243), (side * 70, 38, 256), (side * 120, 10, 268), (side * 150, -14, 272)), (7, 6, 6, 6), pieces=2)
         _bone_tube(canvas, clavicle, f"clavicula_{name}", cortical, spongy)
         _paint_scapula(canvas, side, name)
-        for label, centre, radius in ((f"humerus_{name}", (side * 163, -22, 256), 22.0), (f"femur_{name}", (side * 88, -2, -262), 24.0)):
+        for label, centre, radius in ((f"humerus_{name}", (side * 163, -22.0, 256.0), 22.0), (f"femur_{name}", (side * 88, -2.0, -262.0), 24.0)):
             ball = Ellipsoid(centre, (radius, radius, radius))
             canvas.paint(ball, CT_IDS[label], cortical)
             canvas.paint(ball.grown(-3.0), CT_IDS[label], spongy)
         _paint_hip(canvas, side, name)
-    for centre, semi in (
+    for middle, semi in (
         ((0.0, -50.0, -200.0), (46.0, 20.0, 22.0)),
         ((0.0, -64.0, -226.0), (34.0, 14.0, 24.0)),
         ((0.0, -80.0, -258.0), (17.0, 9.0, 20.0)),
     ):
-        block = Ellipsoid(centre, semi, (-30.0, 0.0, 0.0))
+        block = Ellipsoid(middle, semi, (-30.0, 0.0, 0.0))
         canvas.paint(block, CT_IDS["sacrum"], 330.0)
         canvas.paint(block.grown(-4.0), CT_IDS["sacrum"], 170.0)
 

@@ -49,7 +49,7 @@ def lobes(region: Region, build: Build) -> tuple[np.ndarray, np.ndarray]:
     """Lobe id of each point, and whether it lies on a fissure: two oblique planes and, on the right, a level one."""
     right = region.x > 0
     rng = build.rng("fissures")
-    slope, left_z, right_z, level_z = (float(v) for v in (-0.95, 112.0, 106.0, 124.0) + rng.normal(0, (0.05, 5.0, 5.0, 5.0)))
+    slope, left_z, right_z, level_z = (float(v) for v in rng.normal((-0.95, 112.0, 106.0, 124.0), (0.05, 5.0, 5.0, 5.0)))
     oblique = region.z - slope * region.y - np.where(right, np.float32(right_z), np.float32(left_z))
     level = region.z - level_z - 0.08 * region.y
     lower, upper = oblique < 0, level > 0

@@ -5,6 +5,7 @@ import numpy as np
 from vol3d.volume.phantom.build import Build
 from vol3d.volume.phantom.canvas import Canvas, Region
 from vol3d.volume.phantom.physics import tissue_hu
+from vol3d.volume.phantom.shapes import Number
 from vol3d.volume.phantom.structures import CT_IDS
 
 _LEVELS = (-300, -220, -150, -80, -20, 40, 100, 160, 210, 245, 268, 284, 300)
@@ -19,7 +20,7 @@ _SPINE_Y = (-70, -62, -45, -32, -22, -28, -43, -53, -50, -32, -25)
 _SQUARENESS = 0.35
 
 
-def profile(levels: np.ndarray, values: tuple[float, ...], at: tuple[float, ...] = _LEVELS) -> np.ndarray:
+def profile(levels: np.ndarray, values: tuple[Number, ...], at: tuple[Number, ...] = _LEVELS) -> np.ndarray:
     """Values at the given levels, shaped `z 1 1`."""
     return np.interp(levels, at, values).astype(np.float32)[:, None, None]
 
