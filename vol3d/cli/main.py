@@ -19,7 +19,7 @@ from vol3d.contracts import DISCLAIMER
 from vol3d.errors import Vol3dError
 
 # In the order in which `vol3d --help` shows them; a new command file is added here.
-COMMANDS = ("info", "evaluate", "doctor")
+COMMANDS = ("demo", "info", "ask", "report", "segment", "measure", "experts", "evaluate", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):
