@@ -15,7 +15,7 @@ RATIOS = (
     ("pancreas", "liver"), ("kidney_right", "liver"),
 )  # fmt: skip
 _MIN_ML = 2.0  # a mean over fewer voxels is noise
-_MIN_HU = 10.0  # a ratio with a smaller denominator is noise
+_MIN_HU = 10.0  # HU has no true zero: a ratio of values near or below 0 means nothing
 
 
 def organ_volume(facts: Facts) -> Outcome:
@@ -69,8 +69,8 @@ def hu_ratio(facts: Facts) -> Outcome:
             yield Skip(subtype, organ, "modality")
         elif min(facts.volume_ml(first), facts.volume_ml(second)) < _MIN_ML:
             yield Skip(subtype, organ, "not_covered")
-        elif abs(facts.mean(second)) < _MIN_HU:
-            yield Skip(subtype, organ, "near_threshold", "denominator near 0 HU")
+        elif min(facts.mean(first), facts.mean(second)) < _MIN_HU:
+            yield Skip(subtype, organ, "near_threshold", f"a ratio means nothing when an organ is under {_MIN_HU:.0f} HU")
         else:
             a, b = facts.mean(first), facts.mean(second)
             steps = (segment(first), segment(second), measured(first, "mean_intensity", a, "HU"), measured(second, "mean_intensity", b, "HU"))
