@@ -74,6 +74,6 @@ def _print(experts: list[dict[str, Any]], *, checked: bool) -> None:
     rows = []
     for item in experts:
         card = item.get("card")
-        facts = ("/".join(card["modalities"]), len(card["targets"]), card["licence"], card["cost"]) if card else ("", "", "", "")
+        facts = ("/".join(card["modalities"]), len(card["targets"]), card["licence"]) if card else ("", "", "")
         rows.append((item["name"], item["status"], *facts, item["detail"]))
-    print_table(("expert", "status", "reads", "targets", "licence", "cost", "result" if checked else "what it does, or what is missing"), rows)
+    print_table(("expert", "status", "reads", "targets", "licence", "result" if checked else "what it does, or misses"), rows)
