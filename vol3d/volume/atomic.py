@@ -35,7 +35,10 @@ def atomic_path(path: str | Path, *, expected_bytes: int = 0) -> Iterator[Path]:
     ['a.txt']
     """
     target = Path(path)
-    _probe(target, expected_bytes)
+    try:
+        _probe(target, expected_bytes)
+    except OSError as error:
+        raise _explain(error, target) from error
     # The suffixes stay, because writers choose their format by them; the stem goes, because names can be 255 bytes long.
     temporary = target.parent / f".tmp-{secrets.token_hex(6)}{''.join(target.suffixes[-2:])[-32:]}"
     try:
@@ -69,8 +72,6 @@ def _probe(target: Path, expected_bytes: int) -> None:
             file.write(_PROBE)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
-        raise _explain(error, target) from error
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)

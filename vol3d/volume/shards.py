@@ -63,10 +63,7 @@ class ShardedArray:
         # Chunks are read forwards over the span; a step or a direction is taken from that.
         spans = [(min(r, default=0), max(r, default=-1) + 1) for r in ranges]
         block = self._read(spans)
-        local = tuple(
-            int(g) + (n if g < 0 else 0) - low if not isinstance(g, slice) else (np.asarray(r) - low if g.step not in (None, 1) else slice(None))
-            for g, r, (low, _), n in zip(given, ranges, spans, self.shape, strict=True)
-        )
+        local = tuple(_local(g, r, low) for g, r, (low, _) in zip(given, ranges, spans, strict=True))
         for axis in reversed(range(self.ndim)):
             block = block[(slice(None),) * axis + (local[axis],)]
         return block
@@ -140,6 +137,13 @@ def _range(given: Any, size: int) -> range:
     if not 0 <= index < size:
         raise IndexError(f"index {given} is out of range for an axis of {size}")
     return range(index, index + 1)
+
+
+def _local(given: Any, wanted: range, low: int) -> Any:
+    """What was asked for along one axis, counted from the first voxel that was read."""
+    if not isinstance(given, slice):
+        return wanted[0] - low
+    return slice(None) if given.step in (None, 1) else np.array(wanted, np.intp) - low
 
 
 def _checked(raw: bytes) -> bool:
