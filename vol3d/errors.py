@@ -12,6 +12,7 @@ __all__ = [
     "MissingExtraError",
     "ResourceError",
     "ShapeError",
+    "TrainingError",
     "Vol3dError",
     "VolumeError",
 ]
@@ -39,3 +40,7 @@ class ExpertError(Vol3dError, RuntimeError):
 
 class MissingExtraError(Vol3dError, ImportError):
     """A feature whose optional dependency is not installed; the text holds the pip command that brings it."""
+
+
+class TrainingError(Vol3dError, RuntimeError):
+    """Training that must not go on: a loss or gradient that is not finite, a resumed run that is not the one that was saved."""

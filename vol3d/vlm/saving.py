@@ -1,7 +1,6 @@
 """A trained model as one file: projectors and adapters, with what they were trained on; anything else is refused on loading."""
 
 import logging
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from torch import Tensor
 
 from tokenizers3d.weights import read_tensors, write_tensors
 from vol3d import __version__
-from vol3d.errors import CheckpointError, ConfigError
+from vol3d.errors import CheckpointError
+from vol3d.provenance import git_commit
 from vol3d.vlm.config import VisionLanguageConfig
 from vol3d.vlm.language import fingerprint
 from vol3d.vlm.model import VisionLanguageModel
@@ -85,15 +85,3 @@ def load_trained(model: torch.nn.Module, tensors: dict[str, Tensor], *, path: st
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(tensors[name])
-
-
-def git_commit() -> str:
-    """The commit of the checkout that this package runs from; empty outside of one."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError("git cannot be asked for the commit", path=root, found=str(error)) from error
-    return done.stdout.strip() if done.returncode == 0 else ""
