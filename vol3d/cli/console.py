@@ -41,15 +41,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
 def format_cell(value: object) -> str:
     """A value as a table shows it.
 
-    >>> [format_cell(v) for v in (None, 12.3456, 1234567.0, True, (1.0, 2.5))]
-    ['', '12.3', '1.23e+06', 'yes', '1, 2.5']
+    >>> [format_cell(v) for v in (None, 12.3456, 0.0123, True, (1.0, 2.5))]
+    ['', '12.3', '0.0123', 'yes', '1, 2.5']
     """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 100 or abs(value) >= 1e5 else f"{value:.0f}"
+        return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
     if isinstance(value, tuple | list):
         return ", ".join(format_cell(item) for item in value)
     return str(value)

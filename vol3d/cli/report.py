@@ -58,7 +58,7 @@ def report_scan(scan: Path, base: Path, model: "VisionLanguageModel", args: argp
     from vol3d.page import render_page
 
     volume = read_scan(str(scan), args)
-    experts = evidence_source(args, volume)
+    experts = evidence_source(args, volume, pictures_per_plane=2)
     report, evidence = pipeline.report(volume, model=model, experts=experts)
     session = pipeline.open_session(volume, model=model, experts=experts) if args.ask else None
     answers = [pipeline.answer_question(session, question, model=model) for question in args.ask if session]

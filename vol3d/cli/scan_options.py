@@ -19,7 +19,7 @@ def add_scan_options(parser: argparse.ArgumentParser) -> None:
     add_read_options(parser)
 
 
-def evidence_source(args: argparse.Namespace, volume: "Volume") -> "EvidenceSource":
+def evidence_source(args: argparse.Namespace, volume: "Volume", *, pictures_per_plane: int = 1) -> "EvidenceSource":
     """All experts that are ready on this machine; the user's masks come first where there are some.
 
     Raises GeometryError where the masks do not fit the scan: a panel would only note that, but here the user asked for them.
@@ -31,4 +31,4 @@ def evidence_source(args: argparse.Namespace, volume: "Volume") -> "EvidenceSour
     own = [load_expert("supplied", source=args.mask, labels=args.labels, resample=args.resample_mask)] if args.mask else []
     for expert in own:
         expert.segment(volume, ())
-    return Panel([*own, *ready_experts()], cache=LabelCache())
+    return Panel([*own, *ready_experts()], cache=LabelCache(), pictures_per_plane=pictures_per_plane)

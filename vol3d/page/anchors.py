@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from vol3d.contracts import Claim, Measurement, Picture
+from vol3d.contracts import Claim, LabelMap, Measurement, Picture
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,13 @@ class Anchors:
         measurements: what the table shows; the first of two with one id wins.
         pictures: what the slices show.
         claims: what the report text says.
+        masks: the label maps behind the pictures, for structures that are drawn as their parts.
     """
 
     measurements: tuple[Measurement, ...]
     pictures: tuple[Picture, ...]
     claims: tuple[Claim, ...] = ()
+    masks: tuple[LabelMap, ...] = ()
     _by_id: dict[str, Measurement] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -39,8 +41,16 @@ class Anchors:
         return "m:" + quote(measurement_id, safe="/:")
 
     def picture(self, structure: str) -> str | None:
-        """Address of the first picture that shows a structure, or None."""
-        return next((f"picture-{n}" for n, item in enumerate(self.pictures, 1) if structure in item.structures), None)
+        """Address of the first picture that shows a structure, or a part of it; None where there is none."""
+        names = [structure, *self._parts(structure)]
+        return next((f"picture-{n}" for name in names for n, item in enumerate(self.pictures, 1) if name in item.structures), None)
+
+    def _parts(self, structure: str) -> list[str]:
+        parts: dict[str, None] = {}
+        for labels in self.masks:
+            whole = set(labels.ids(structure))
+            parts |= dict.fromkeys(name for name in labels.structures if whole and set(labels.ids(name)) < whole and labels.ids(name))
+        return list(parts)
 
     def claims_on(self, measurement_id: str) -> tuple[int, ...]:
         """Numbers (from 1) of the claims that rest on a measurement."""

@@ -9,6 +9,8 @@ from vol3d.contracts import Answer, Claim, Evidence, Measurement, Picture, Repor
 from vol3d.page.anchors import Anchors
 from vol3d.page.html import Html, element, join
 
+# The pipeline's entry for what the file itself says; nobody looked for it in the image.
+_WHOLE_SCAN = "scan"
 _VERDICTS = {
     "supported": "claim",
     "contradicted": "claim contradicted",
@@ -91,7 +93,7 @@ def coverage_block(evidence: Evidence) -> Html:
     reasons = {name: why for labels in evidence.masks.values() for name, why in labels.reasons.items()}
     rows = []
     for status in Status:
-        names = sorted(name for name, state in evidence.statuses.items() if state == status)
+        names = sorted(name for name, state in evidence.statuses.items() if state == status and name != _WHOLE_SCAN)
         if names:
             listed = [f"{words(name)} ({reasons[name]})" if name in reasons else words(name) for name in names]
             rows.append(element("li", chip(status), " ", "; ".join(listed)))

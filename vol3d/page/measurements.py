@@ -10,14 +10,14 @@ from vol3d.page.html import Html, element, join
 # Columns of the summary; each cell is the address of its measurement.
 _SUMMARY = {
     "volume": "volume",
-    "longest_axial_diameter": "longest axial",
+    "longest_axial_diameter": "longest",
     "perpendicular_diameter": "perpendicular",
     "num_components": "parts",
     "mean_intensity": "mean",
     "sd_intensity": "sd",
     "side": "side",
 }
-_DETAIL_COLUMNS = ("structure", "part", "measurement", "value", "unit", "status", "claims, picture", "method")
+_DETAIL_COLUMNS = ("structure", "part", "measurement", "value", "unit", "status", "links", "method")
 
 
 def measurements_block(anchors: Anchors) -> Html:
@@ -53,7 +53,7 @@ def _summary_table(groups: Sequence[Sequence[Measurement]], anchors: Anchors) ->
     titles = [f"{_SUMMARY[name]}, {units[name]}" if len(units[name]) > 1 else _SUMMARY[name] for name in used]
     head = [element("th", title, class_="number", scope="col") for title in titles]
     names = (element("th", name, scope="col") for name in ("structure", "part"))
-    tail = (element("th", name, scope="col") for name in ("status", "claims, picture"))
+    tail = (element("th", name, scope="col") for name in ("status", "links"))
     rows = (_summary_row(items, used, anchors) for items in groups)
     table = element("table", element("thead", element("tr", *names, *head, *tail)), element("tbody", *rows))
     return element("div", table, class_="scroll summary")

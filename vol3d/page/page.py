@@ -29,17 +29,18 @@ def render_page(report: Report | None, evidence: Evidence, volume: Volume, *, an
     """
     stated = report.evidence if report else ()
     measurements = unique([evidence.measurements, stated, *(answer.evidence for answer in answers)])
-    anchors = Anchors(measurements, tuple(evidence.pictures), tuple(report.claims) if report else ())
+    anchors = Anchors(measurements, tuple(evidence.pictures), tuple(report.claims) if report else (), tuple(evidence.masks.values()))
     provenance = [blocks.provenance_block({"vol3d": __version__, **evidence.provenance})]
+    questions = join(blocks.question_block(answer, anchors) for answer in answers)
     sections = {
-        "Report": blocks.report_block(report, anchors) if report else "",
+        **({"Report": blocks.report_block(report, anchors)} if report else {"Questions": questions}),
         "Key slices": blocks.slices_block(evidence.pictures),
-        "Questions": join(blocks.question_block(answer, anchors) for answer in answers),
+        "Questions": questions,
         "Measurements": measurements_block(anchors),
         "What was looked at": blocks.coverage_block(evidence),
         "Provenance": join([*provenance, blocks.trace_block(report.trace) if report else ""]),
     }
-    return _document(report, volume, {name: Html(body) for name, body in sections.items() if body})
+    return _document(report, volume, {name: body for name, body in sections.items() if body})
 
 
 def _document(report: Report | None, volume: Volume, sections: dict[str, Html]) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from vol3d.contracts import DISCLAIMER, Answer, Claim, Evidence, LabelMap, Measurement, Picture, Report, Status, TraceStep
 from vol3d.page import render_page
+from vol3d.page.anchors import Anchors
 from vol3d.page.html import element
 from vol3d.volume.volume import Notice, Volume
 
@@ -71,6 +72,22 @@ def test_every_measurement_is_a_row_and_every_link_arrives():
     assert {link.removeprefix("#") for link in seen.links} <= set(seen.ids)
     assert "claim-1" in seen.ids
     assert "#picture-1" in seen.links
+
+
+def test_a_union_links_to_the_picture_of_its_parts():
+    labels = LabelMap(np.ones((1, 1, 1), np.uint8), AFFINE, {1: "lung_left", 2: "lung_right"}, "s", "e", "1", unions={"lungs": (1, 2)})
+    picture = Picture(np.zeros((2, 2, 3), np.uint8), "coronal", 0, ("lung_right",), "ct_lung", "")
+    anchors = Anchors((), (picture,), (), (labels,))
+    assert (anchors.picture("lungs"), anchors.picture("lung_right"), anchors.picture("lung_left")) == ("picture-1", "picture-1", None)
+
+
+def test_a_page_of_answers_starts_with_them():
+    item = measurement()
+    answer = Answer(scan="s", question="How large?", text="1450.3 ml", evidence=(item,))
+    volume = Volume(np.zeros((4, 8, 8), np.int16), AFFINE, "CT", "HU", "s.nii")
+    seen = Reader(render_page(None, Evidence((item,), ()), volume, answers=(answer,)))
+    assert seen.links[0] == "#questions"
+    assert "report" not in seen.ids
 
 
 def test_the_disclaimer_is_the_first_and_the_last_line():
