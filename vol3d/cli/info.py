@@ -56,7 +56,7 @@ def _facts(volume: "Volume") -> dict[str, Any]:
     }
 
 
-def _limits(volume: "Volume") -> tuple[float, float]:
+def _limits(volume: "Volume") -> tuple[int | float, int | float]:
     """Smallest and largest value, a slab at a time: a store is read whole, but never held whole."""
     import numpy as np
 

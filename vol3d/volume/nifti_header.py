@@ -187,7 +187,7 @@ def _dtype(code: int, bitpix: int, order: str, judge: Judge) -> np.dtype:
     return dtype
 
 
-def _vox_offset(offset: float, header_size: int, judge: Judge) -> int:
+def _vox_offset(offset: int | float, header_size: int, judge: Judge) -> int:
     if not np.isfinite(offset) or offset != int(offset) or offset < header_size:
         judge.refuse(
             VolumeError, "the offset of the voxels is impossible", expected=f"at least {header_size + 4}", found=offset, hint="The header is damaged."

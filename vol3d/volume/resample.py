@@ -67,7 +67,7 @@ def resample(
     return volume.with_array(_separable(volume.array, taps), affine=affine)
 
 
-def resample_like(moving: Volume, fixed: Volume, *, mode: Mode = "linear", fill: float | None = None) -> Volume:
+def resample_like(moving: Volume, fixed: Volume, *, mode: Mode = "linear", fill: int | float | None = None) -> Volume:
     """`moving` on the grid of `fixed`, whatever the two orientations are.
 
     Args:
@@ -168,7 +168,7 @@ def _round(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
 
 
-def _oblique(moving: Volume, fixed: Volume, mode: Mode, fill: float) -> np.ndarray:
+def _oblique(moving: Volume, fixed: Volume, mode: Mode, fill: int | float) -> np.ndarray:
     """Grids that are turned against each other: shrink along the moving axes first where needed, then look up each voxel."""
     if mode == "linear":
         wanted = np.abs(np.linalg.inv(moving.affine) @ fixed.affine)[:3, :3].max(axis=1)

@@ -28,7 +28,7 @@ class WindowSpec:
 
     shape: Triple
     overlap: Triple = (0, 0, 0)
-    pad: float | Literal["edge"] = "edge"
+    pad: int | float | Literal["edge"] = "edge"
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1 or any(not 0 <= o < s for o, s in zip(self.overlap, self.shape, strict=True)):

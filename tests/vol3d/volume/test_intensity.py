@@ -59,4 +59,4 @@ def test_refusals() -> None:
     with pytest.raises(IntensityError, match="same value"):
         fit_recipe("mri_percentile", np.full(10, 3))
     with pytest.raises(ConfigError, match="low < high"):
-        Recipe("mine", 5, 5)
+        Recipe("mine", 5.0, 5.0)

@@ -122,7 +122,7 @@ def test_write_then_read_is_the_identity(
 
 
 @given(position=st.integers(0, 10**9), bit=st.integers(0, 7), backend=st.sampled_from(["isal", "zlib"]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_flipped_bit_gives_wrong_voxels(position: int, bit: int, backend: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     import zlib
 
@@ -135,8 +135,13 @@ def test_no_flipped_bit_gives_wrong_voxels(position: int, bit: int, backend: str
     with pytest.MonkeyPatch.context() as patch:
         if backend == "zlib":
             patch.setattr(inflate, "_zlib", zlib)
-        with pytest.raises(VolumeError):
-            read_volume(path)
+        try:
+            read = read_volume(path)
+        except VolumeError:
+            return
+    # Deflate has bits that mean nothing (the length of a code that never occurs): the data are whole, and so is the scan.
+    assert np.array_equal(read.array, ct().array)
+    assert np.array_equal(read.affine, ct().affine)
 
 
 @given(share=st.floats(0.0, 1.0, exclude_max=True))

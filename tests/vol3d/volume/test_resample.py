@@ -91,15 +91,15 @@ def test_integers_are_rounded_without_bias() -> None:
 
 def test_integers_saturate_and_never_wrap() -> None:
     values = np.where(np.indices((8, 8, 8)).sum(0) % 2, 32767, -32768).astype(np.int16)
-    out = resample(ct().with_array(values, affine=make_affine((1, 1, 1))), shape=(8, 11, 13)).array
+    out = resample(ct().with_array(values, affine=make_affine((1.0, 1.0, 1.0))), shape=(8, 11, 13)).array
     assert out.min() >= -32768
-    bytes_ = resample(ct().with_array(np.full((4, 4, 4), 255, np.uint8), affine=make_affine((1, 1, 1))), shape=(9, 9, 9)).array
+    bytes_ = resample(ct().with_array(np.full((4, 4, 4), 255, np.uint8), affine=make_affine((1.0, 1.0, 1.0))), shape=(9, 9, 9)).array
     assert (bytes_ == 255).all()
 
 
 def test_shrinking_removes_what_the_new_grid_cannot_hold() -> None:
     stripes = np.tile(np.array([0.0, 100.0], np.float32), 32)[None, None].repeat(4, 0).repeat(4, 1)
-    scan = Volume(stripes, make_affine((1, 1, 1)), "MR", "a.u.")
+    scan = Volume(stripes, make_affine((1.0, 1.0, 1.0)), "MR", "a.u.")
     out = resample(scan, shape=(4, 4, 13)).array
     # Point sampling would keep stripes of full contrast; their mean is 50.
     assert np.abs(out - 50).max() < 15
@@ -158,7 +158,7 @@ def test_lazy_array_is_only_sliced_by_slabs() -> None:
             return out
 
     deep = Lazy(np.zeros((400, 256, 256), np.int16))
-    out = resample(Volume(deep, make_affine((1, 1, 1)), "CT", "HU"), spacing_mm=(2.0, 2.0, 2.0))
+    out = resample(Volume(deep, make_affine((1.0, 1.0, 1.0)), "CT", "HU"), spacing_mm=(2.0, 2.0, 2.0))
     assert out.shape == (200, 128, 128)
     assert deep.most < 150
 

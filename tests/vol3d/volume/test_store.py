@@ -23,7 +23,7 @@ SHAPE = (70, 300, 130)
 def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     values = np.random.default_rng(0).normal(0, 300, SHAPE).astype(np.int16)
     path = tmp_path_factory.mktemp("store") / "a.zarr"
-    write_volume(Volume(values, make_affine((2, 1, 1)), "MR", "a.u."), path)
+    write_volume(Volume(values, make_affine((2.0, 1.0, 1.0)), "MR", "a.u."), path)
     return path, values
 
 
@@ -67,7 +67,7 @@ def test_ellipsis_crop_canonical_and_copies(stored: tuple[Path, np.ndarray]) -> 
 
 
 def test_background_is_written_so_that_its_loss_shows(tmp_path: Path) -> None:
-    write_volume(Volume(np.zeros((64, 64, 64), np.uint8), make_affine((2, 1, 1)), "unknown", "a.u."), tmp_path / "m.zarr")
+    write_volume(Volume(np.zeros((64, 64, 64), np.uint8), make_affine((2.0, 1.0, 1.0)), "unknown", "a.u."), tmp_path / "m.zarr")
     assert not read_volume(tmp_path / "m.zarr").numpy().any()
     (tmp_path / "m.zarr" / "c" / "0" / "0" / "0").unlink()
     with pytest.raises(VolumeError, match="cannot be read"):

@@ -14,7 +14,7 @@ Triple = tuple[int, int, int]
 
 
 def _scan(shape: Triple, dtype: type = np.int16) -> Volume:
-    return Volume(np.random.default_rng(0).integers(-1000, 1000, shape).astype(dtype), make_affine((2, 1, 1)), "CT", "HU")
+    return Volume(np.random.default_rng(0).integers(-1000, 1000, shape).astype(dtype), make_affine((2.0, 1.0, 1.0)), "CT", "HU")
 
 
 @st.composite
