@@ -45,7 +45,7 @@ def rewrite(text: str, model: Model, *, max_tries: int = 3, prompt: str | None =
     False
     """
     template = prompt or files("data_prep.text").joinpath("rewrite.txt").read_text(encoding="utf-8")
-    refused = []
+    refused: list[Difference] = []
     for attempt in range(1, max_tries + 1):
         candidate = " ".join(model(template.replace("{text}", text)).split())
         difference = compare(text, candidate)

@@ -4,6 +4,7 @@ In the manner of NegEx and ConText (Chapman et al. 2001; Harkema et al. 2009): a
 ends at the next statement. Written for full sentences ("X was not observed") as well as for telegram style ("no X").
 """
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -67,7 +68,7 @@ def segments(sentence: str) -> tuple[tuple[int, int], ...]:
     """
     cuts: list[tuple[int, int]] = []
     predicates = list(_PREDICATE.finditer(sentence))
-    for first, second in zip(predicates, predicates[1:], strict=False):
+    for first, second in itertools.pairwise(predicates):
         between = list(_BREAK.finditer(sentence, first.end(), second.start() + (1 if second.group().lower().startswith("there") else 0)))
         if between:
             strong = [b for b in between if _STRONG_BREAK.search(b.group())]
@@ -124,7 +125,7 @@ def _denied(sentence: str, start: int, end: int) -> list[Scope]:
 
 
 def _scope_of_not(sentence: str, start: int, end: int, cue: re.Match[str]) -> Scope | None:
-    relative = [m for m in _RELATIVE.finditer(sentence, start, cue.start())]
+    relative = list(_RELATIVE.finditer(sentence, start, cue.start()))
     if relative:
         inner = sentence[relative[-1].end() : cue.start()]
         if len(_VERB.findall(inner)) <= 1:  # the relative clause's own verb is the denied one

@@ -74,8 +74,8 @@ def _by_shape(text: str) -> Sections:
     mark = _IMPRESSION_MARK.search(text)
     body, tail = (text[: mark.start()], text[mark.end() :]) if mark else (text, "")
     bullets = [s.text.strip(' "“”•') for s in sentences(tail)]
-    technique = []
-    findings = []
+    technique: list[str] = []
+    findings: list[str] = []
     for sentence in sentences(body):
         leading = not findings  # technique stands first; a later "was obtained" is a finding's comparison
         (technique if leading and _TECHNIQUE_CUE.search(sentence.text) else findings).append(sentence.text)
