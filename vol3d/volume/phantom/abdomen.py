@@ -62,6 +62,13 @@ def liver_mask(region: Region, build: Build) -> np.ndarray:
     return inside
 
 
+def gallbladder_shape(build: Build) -> Ellipsoid:
+    """The gallbladder's lumen, under the liver."""
+    offset, size = build.jitter("gallbladder", 4.0, 0.25)
+    centre, semi = np.array([46.0, 52.0, -22.0]) + offset, np.array([15.0, 25.0, 15.0]) * size
+    return Ellipsoid(tuple(centre.tolist()), tuple(semi.tolist()), (30.0, 0.0, 12.0))  # type: ignore[arg-type]
+
+
 def _paint_liver(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
     region = canvas.region((-110, -110, -90), (145, 115, 95))
     if region is None:
@@ -85,10 +92,7 @@ def _paint_liver(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
             hu["blood_portal"],
             over=liver | _FAT,
         )
-    gall = build.jitter("gallbladder", 4.0, 0.25)
-    bladder = Ellipsoid(
-        tuple((np.array([46.0, 52.0, -22.0]) + gall[0]).tolist()), tuple((np.array([15.0, 25.0, 15.0]) * gall[1]).tolist()), (30.0, 0.0, 12.0)
-    )  # type: ignore[arg-type]
+    bladder = gallbladder_shape(build)
     over = liver | _FAT
     canvas.paint(bladder.grown(1.8), CT_IDS["gallbladder"], hu["wall"], over=over)
     canvas.paint(bladder, CT_IDS["gallbladder"], hu["bile"], over=table([CT_IDS["gallbladder"]]))
@@ -152,7 +156,7 @@ def _paint_stomach(canvas: Canvas, build: Build, hu: dict[str, float]) -> None:
     full = float(rng.uniform(0.75, 1.1))
     points: tuple[Point, ...] = ((-52, -8, 52), (-62, 14, 30), (-56, 40, 4), (-26, 58, -18), (8, 52, -26), (24, 42, -24))
     outer = smooth_tube(points, tuple(r * full for r in (30.0, 30.0, 26.0, 21.0, 16.0, 9.0)), pieces=3)
-    over = _FAT | table([CT_IDS["small_bowel"], CT_IDS["colon"], CT_IDS["pancreas_parenchyma"]])
+    over = _FAT | table([CT_IDS["small_bowel"], CT_IDS["colon"]])
     under = _below_diaphragm(canvas)
     canvas.paint(outer, CT_IDS["stomach"], hu["wall"], over=over)
     surface = float(rng.uniform(15.0, 48.0))

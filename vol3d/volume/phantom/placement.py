@@ -1,12 +1,12 @@
 """Where lesions go: hosts, sides and centres, in anatomical mm, from the same shapes that are painted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from vol3d.errors import ConfigError
-from vol3d.volume.phantom.abdomen import kidney_shape, liver_mask, pancreas_shape
+from vol3d.volume.phantom.abdomen import gallbladder_shape, kidney_shape, liver_mask, pancreas_shape
 from vol3d.volume.phantom.build import Build
 from vol3d.volume.phantom.canvas import Region, Warp
 from vol3d.volume.phantom.lesions import ELLIPSOIDS, KINDS, density_hu, draw_diameters, structure_name
@@ -126,7 +126,7 @@ def _candidates(lesion: Lesion, rng: np.random.Generator, build: Build, side: st
     kind = lesion.kind
     if kind in ("liver_tumour", "liver_cyst"):
         box = np.array([[-70, -80, -55], [135, 95, 80]], float)
-        return _inside(lesion, rng, build, box, reach, liver_mask, ["liver"])
+        return _inside(lesion, rng, build, box, reach, _free_liver, ["liver"])
     if kind in ("lung_nodule", "lung_ground_glass_nodule", "consolidation", "atelectasis"):
         return _in_lung(lesion, rng, build, reach)
     if kind.startswith("kidney"):
@@ -146,13 +146,26 @@ def _candidates(lesion: Lesion, rng: np.random.Generator, build: Build, side: st
     return np.column_stack([rng.uniform(-4, 4, len(z)), spine_y(z)[:, 0, 0] + rng.uniform(-2, 2, len(z)), z]), names
 
 
+def _free_liver(region: Region, build: Build) -> np.ndarray:
+    """The liver without the bed of the gallbladder."""
+    return liver_mask(region, build) & ~gallbladder_shape(build).grown(2.0).inside(region.x, region.y, region.z)
+
+
 def _surface(lesion: Lesion) -> np.ndarray:
     directions = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)], float)
     norms = np.linalg.norm(directions, axis=1, keepdims=True)
     return directions / np.maximum(norms, 1) * (np.array(lesion.diameters_mm) / 2 + 1.0)
 
 
-def _inside(lesion: Lesion, rng, build, box, reach, mask, hosts) -> tuple[np.ndarray, list[str]]:
+def _inside(
+    lesion: Lesion,
+    rng: np.random.Generator,
+    build: Build,
+    box: np.ndarray,
+    reach: tuple[float, float],
+    mask: Callable[[Region, Build], np.ndarray],
+    hosts: list[str],
+) -> tuple[np.ndarray, list[str]]:
     """Random points of a box, those first whose whole lesion lies inside the mask."""
     low, high = box[0].copy(), box[1].copy()
     low[2], high[2] = max(low[2], reach[0]), min(high[2], reach[1])

@@ -18,7 +18,7 @@ def heart_outline(build: Build) -> Ellipsoid:
     """The heart's outer surface; its long axis points to the left, to the front and down."""
     offset, size = build.jitter("heart", 3.0, 0.03)
     s = build.heart_scale
-    semi = tuple(float(v) for v in np.array([46.0, 60.0, 45.0]) * s * size)
+    semi = tuple(float(v) for v in np.array([49.0, 63.0, 48.0]) * s * size)
     centre = np.array([-18.0 - 26.0 * (s - 1), 24.0, 96.0]) + offset * 0.5
     return Ellipsoid(tuple(centre.tolist()), semi, HEART_TURN)  # type: ignore[arg-type]
 
