@@ -95,10 +95,15 @@ class Tokenizer(nn.Module):
         """Where the weights are."""
         return self.encoder.head.weight.device
 
-    def forward(self, x: Float[Tensor, "b 1 z y x"]) -> tuple[Float[Tensor, "b 1 z y x"], Float[Tensor, "b c tz ty tx"]]:
-        """For training: reconstruction of the whole volume in one pass, and the latents before quantization."""
+    def forward(
+        self, x: Float[Tensor, "b 1 z y x"], *, softness: float | None = None
+    ) -> tuple[Float[Tensor, "b 1 z y x"], Float[Tensor, "b c tz ty tx"]]:
+        """For training: reconstruction of the whole volume in one pass, and the latents before quantization.
+
+        `softness` is that of `LFQ.forward`.
+        """
         latents = self.encoder(haar(pad_slab(x, self.stride_vox, is_whole=True)))
-        vectors, _ = self.quantizer(latents)
+        vectors, _ = self.quantizer(latents) if softness is None else self.quantizer(latents, softness=softness)
         z, rows, columns = x.shape[2:]
         return unhaar(self.decoder(vectors))[:, :, :z, :rows, :columns], latents
 

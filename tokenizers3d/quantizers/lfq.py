@@ -12,6 +12,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
+from torch.distributed._functional_collectives import all_reduce
 from torch.utils.checkpoint import checkpoint
 
 from tokenizers3d.codes import bits_to_codes
@@ -56,22 +57,37 @@ class LFQ(nn.Module):
         """Latent channels that it takes."""
         return self.num_bits
 
-    def forward(self, latents: Float[Tensor, "b c z y x"]) -> tuple[Float[Tensor, "b c z y x"], Int32[Tensor, "b z y x"]]:
-        """Vectors of +-1, through which gradients pass as if nothing had happened, and codes. Zero counts as negative."""
+    def forward(
+        self, latents: Float[Tensor, "b c z y x"], *, softness: float | None = None
+    ) -> tuple[Float[Tensor, "b c z y x"], Int32[Tensor, "b z y x"]]:
+        """Vectors of +-1, through which gradients pass as if nothing had happened, and codes. Zero counts as negative.
+
+        With `softness` gradients pass by way of `tanh`, so that latents cannot run away from zero, and that share of the vector is
+        `tanh` itself: a young network first learns what to say, then to say it in bits (after Toderici et al., arXiv 1511.06085).
+        """
         if latents.shape[1] != self.num_bits:
             raise ShapeError("one latent channel a bit", expected=self.num_bits, found=latents.shape[1])
         bits = latents > 0
         signs = bits.to(latents.dtype) * 2 - 1
-        vectors = latents + (signs - latents).detach() if latents.requires_grad else signs
+        vectors = signs
+        if softness is not None:
+            soft = latents.tanh()
+            vectors = soft + (1 - softness) * (signs - soft).detach()
+        elif latents.requires_grad:
+            vectors = latents + (signs - latents).detach()
         return vectors, bits_to_codes(bits.to(torch.int32))
 
-    def terms(self, latents: Float[Tensor, "b c z y x"], *, inverse_temperature: float = 100.0, eps: float = 0.0) -> LFQTerms:
+    def terms(
+        self, latents: Float[Tensor, "b c z y x"], *, inverse_temperature: float = 100.0, eps: float = 0.0, across_ranks: bool = True
+    ) -> LFQTerms:
         """Commitment and entropies of a batch of latents."""
         flat = latents.movedim(1, -1).flatten(0, -2).float()
         commitment = F.mse_loss(flat, torch.where(flat > 0, 1.0, -1.0))
-        return LFQTerms(commitment, *self.entropies(flat, inverse_temperature=inverse_temperature, eps=eps))
+        return LFQTerms(commitment, *self.entropies(flat, inverse_temperature=inverse_temperature, eps=eps, across_ranks=across_ranks))
 
-    def entropies(self, x: Float[Tensor, "*batch c"], *, inverse_temperature: float = 100.0, eps: float = 0.0) -> tuple[Tensor, Tensor]:
+    def entropies(
+        self, x: Float[Tensor, "*batch c"], *, inverse_temperature: float = 100.0, eps: float = 0.0, across_ranks: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Mean entropy of single tokens, and entropy of the mean distribution, both exact, in nats.
 
         Args:
@@ -79,8 +95,7 @@ class LFQ(nn.Module):
             inverse_temperature: of the softmax over codes.
             eps: added inside the logarithm of the mean distribution; 1e-5 reproduces BTB3D, whose batch entropy it bounds at 11.19
                 instead of 12.48 nats.
-
-        Under torch.distributed the mean distribution is that over all ranks.
+            across_ranks: under torch.distributed take the mean distribution over all ranks (exact, one message of 2^num_bits floats).
 
         >>> per_sample, batch = LFQ(num_bits=2).entropies(torch.tensor([[9.0, 9.0], [-9.0, 9.0]]))
         >>> round(per_sample.item(), 4), round(batch.item(), 4)
@@ -96,10 +111,8 @@ class LFQ(nn.Module):
                 entropy, counts = self._chunk(chunk)
             per_sample, joint = per_sample + entropy, joint + counts
         mean = joint / len(logits)
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            from torch.distributed.nn.functional import all_reduce
-
-            mean = all_reduce(mean) / dist.get_world_size()
+        if across_ranks and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            mean = all_reduce(mean, "avg", dist.group.WORLD)
         return per_sample / len(logits), _entropy(mean, eps)
 
     def _chunk(self, logits: Float[Tensor, "n c"]) -> tuple[Tensor, Tensor]:
