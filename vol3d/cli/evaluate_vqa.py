@@ -1,8 +1,13 @@
 """`vol3d evaluate vqa`: score a model's answers to questions about scans."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from vol3d.cli.evaluate_output import add_output_arguments, show
+
+if TYPE_CHECKING:
+    from vol3d.evaluation.results import MetricRow
+    from vol3d.evaluation.vqa_table import Item
 
 SUMMARY = "score answers: choice, yes or no, numbers, categories; by subtype, group, organ and lesion size"
 EXAMPLE = "vol3d evaluate vqa --questions questions.jsonl --predictions predictions.jsonl --format mc --json"
@@ -10,28 +15,81 @@ EXAMPLE = "vol3d evaluate vqa --questions questions.jsonl --predictions predicti
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--questions", required=True, metavar="FILE", help="JSON or JSON lines with DeepTumorVQA's v1 or v2 keys")
-    parser.add_argument("--predictions", required=True, metavar="FILE", help="JSON or JSON lines with qid and prediction (or a result file)")
+    parser.add_argument("--questions", metavar="FILE", help="JSON or JSON lines with DeepTumorVQA's v1 or v2 keys")
+    parser.add_argument("--predictions", required=True, metavar="FILE", help="JSON or JSON lines with qid and prediction, or the file of --reader")
+    parser.add_argument(
+        "--reader", choices=("deeptumorvqa", "m3d", "radfm"), help="predictions are a result file of this project (holds the truth too)"
+    )
     parser.add_argument("--format", choices=("mc", "free"), default="mc", help="multiple choice (default) or free form")
     parser.add_argument("--mode", choices=("strict", "lenient"), default="strict", help="how answers are read (default strict)")
+    parser.add_argument(
+        "--scorer", choices=("vol3d", "deeptumorvqa", "m3d"), default="vol3d", help="a published scorer's own rules, defects included"
+    )
+    parser.add_argument("--train", metavar="FILE", help="training questions: adds the baseline that never sees a scan")
     parser.add_argument("--model", default="", help="name of the model, for the provenance")
     add_output_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score and show."""
-    from vol3d.evaluation.results import Provenance, ResultFile, hashes, read_records
-    from vol3d.evaluation.vqa_table import item_from_record, item_records, predictions_by_qid, score_items, vqa_rows
+    from vol3d.evaluation.results import Provenance, ResultFile, hashes
+    from vol3d.evaluation.vqa_table import item_records, score_items, vqa_rows
 
-    items = [item_from_record(record, args.format) for record in read_records(args.questions)]
-    predictions = predictions_by_qid(read_records(args.predictions))
+    items, predictions = _read(args)
+    settings = {"format": args.format, "mode": args.mode, "resamples": args.resamples, "seed": args.seed}
+    settings["predictions_without_question"] = len(set(predictions) - {item.qid for item in items})
+    data = hashes([args.questions, args.predictions, args.train])
+    if args.scorer != "vol3d":
+        rows = _published(args, items, predictions)
+        provenance = Provenance(scorer=f"{args.scorer} (compatibility)", model=args.model, data=data, settings={"format": args.format})
+        return show(ResultFile(task="vqa", rows=tuple(rows), provenance=provenance), args)
     scored = score_items(items, predictions, mode=args.mode)
-    unknown = len(set(predictions) - {item.qid for item in items})
-    settings = {"format": args.format, "mode": args.mode, "resamples": args.resamples, "seed": args.seed, "predictions_without_question": unknown}
-    result = ResultFile(
-        task="vqa",
-        rows=tuple(vqa_rows(scored, num_resamples=args.resamples, seed=args.seed)),
-        provenance=Provenance(scorer="vol3d-vqa", model=args.model, data=hashes([args.questions, args.predictions]), settings=settings),
-        items=tuple(item_records(scored)),
-    )
-    return show(result, args)
+    rows = [*vqa_rows(scored, num_resamples=args.resamples, seed=args.seed), *_blind(args, items)]
+    provenance = Provenance(scorer="vol3d-vqa", model=args.model, data=data, settings=settings)
+    return show(ResultFile(task="vqa", rows=tuple(rows), provenance=provenance, items=tuple(item_records(scored))), args)
+
+
+def _read(args: argparse.Namespace) -> "tuple[list[Item], dict[str, str]]":
+    from vol3d.errors import ConfigError
+    from vol3d.evaluation.readers import READERS
+    from vol3d.evaluation.results import read_records
+    from vol3d.evaluation.vqa_table import item_from_record, predictions_by_qid
+
+    if args.reader:
+        return READERS[args.reader](args.predictions)
+    if not args.questions:
+        raise ConfigError("--questions is needed", hint="Or name the project that wrote the predictions with --reader.")
+    items = [item_from_record(record, args.format) for record in read_records(args.questions)]
+    return items, predictions_by_qid(read_records(args.predictions))
+
+
+def _blind(args: argparse.Namespace, items: "list[Item]") -> "list[MetricRow]":
+    """The most frequent training answer per kind of question: what can be had without a scan."""
+    from vol3d.evaluation.baselines import majority_answers
+    from vol3d.evaluation.results import read_records
+    from vol3d.evaluation.vqa_table import item_from_record, score_items, vqa_rows
+
+    if not args.train:
+        return []
+    answers = majority_answers([item_from_record(record, args.format) for record in read_records(args.train)], items)
+    if not answers:
+        return []
+    rows = vqa_rows(score_items(items, answers), num_resamples=args.resamples, seed=args.seed)
+    return [row.model_copy(update={"metric": f"baseline_majority/{row.metric}"}) for row in rows]
+
+
+def _published(args: argparse.Namespace, items: "list[Item]", predictions: dict[str, str]) -> "list[MetricRow]":
+    from vol3d.evaluation.compat import deeptumorvqa, m3d
+    from vol3d.evaluation.results import plain_row
+
+    if args.scorer == "m3d":
+        return [plain_row("closed_accuracy", m3d.closed_accuracy((predictions.get(i.qid, ""), i.truth) for i in items), len(items))]
+    benchmark = {
+        i.qid: {"question_subtype": i.groups.get("subtype"), "question_type": i.groups.get("group"), "correct_option": i.truth, "answer": i.truth}
+        for i in items
+    }
+    records = [{"qid": qid, "pred_answer": text} for qid, text in predictions.items()]
+    scores = deeptumorvqa.score(records, benchmark, "mc" if args.format == "mc" else "freeform")
+    rows = [plain_row("overall", scores["overall"]["accuracy"], scores["overall"]["n_total"])]
+    rows += [plain_row(f"group/{name}", m["accuracy"], m["n_total"]) for name, m in scores["by_super_type"].items()]
+    return rows + [plain_row(f"subtype/{name}", m.get("mean_mra", m.get("accuracy")), m["n_total"]) for name, m in scores["by_subtype"].items()]

@@ -71,7 +71,7 @@ def _decided(body: str, table: dict[str, str]) -> str | None:
     exact = [letter for letter, option in table.items() if option and normalise(option) == normalise(body)]
     if exact:
         return exact[0] if len(exact) == 1 else None
-    headed = re.match(r"\(?([A-J])(?:[.):]|\s-)\s+(\S.*)", body, re.S)
+    headed = re.match(r"\(?([A-Ja-j])(?:[.):]|\s-)\s+(\S.*)", body, re.S)
     listing = len(set(re.findall(r"(?:^|\s)\(?([A-J])[.):]\s", body))) > 1
     claimed = _claims(body)
     if claimed is not None:

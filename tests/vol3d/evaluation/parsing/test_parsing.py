@@ -63,6 +63,8 @@ CHOICES = [
     ("Between A and C, I pick C", "C"),
     ("C5 vertebra", None),
     ("B<|im_end|>", "B"),
+    ("(b) left lung", "B"),
+    ("a lesion in the liver", None),
 ]
 
 YES_NO = [
