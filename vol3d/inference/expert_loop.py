@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tokenizers3d import Tokenizer
 from vol3d.contracts import Evidence, EvidenceSource, ExpertCall, ExpertCard, Measurement, Sentence, Status, TraceStep
+from vol3d.inference.grounding import mentioned
 from vol3d.inference.triggers import CallProblem, parse_calls
 from vol3d.vlm import prompt
 from vol3d.vlm.view import View, Visuals, encode_view, mask_on_view
