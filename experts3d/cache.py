@@ -102,6 +102,9 @@ def _write(path: Path, labels: LabelMap) -> None:
 def _read(path: Path, source: str) -> LabelMap | None:
     if not path.is_file():
         return None
+    if not zipfile.is_zipfile(path):
+        logger.warning("the cached label map %s is damaged and will be made again", path.name)
+        return None
     try:
         with np.load(path, allow_pickle=False) as entry:
             facts = json.loads(entry["facts"].tobytes())

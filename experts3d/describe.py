@@ -137,7 +137,8 @@ def _caveats(structure: str, items: list[Measurement], because: str) -> list[Sen
 
 
 def _number(item: Measurement) -> str:
-    return number(float(str(item.value)), 1)
+    value = float(str(item.value))
+    return number(value, 3 if 0 < abs(value) < 0.095 else 1)
 
 
 def _capital(text: str) -> str:

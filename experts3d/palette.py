@@ -1,15 +1,22 @@
 """One colour for each structure name, the same in every picture, session and training run.
 
 The structures that readers meet most have colours chosen after Okabe and Ito (jfly.uni-koeln.de/color, 2008), which colour-blind readers tell apart;
-partners left and right are a darker and a lighter shade. All other names get a hue from their place in a fixed list.
+partners left and right are a darker and a lighter shade. The other names of the label tables have
+colours as far from one another as normal and deuteranopic eyes allow; a name that is in no table gets one from its letters.
 """
 
 import colorsys
+import csv
+import re
 import zlib
+from functools import cache
+from importlib.resources import files
+
+from experts3d.anatomy import side_of_name
 
 Colour = tuple[int, int, int]
 
-_CHOSEN: dict[str, Colour] = {
+CHOSEN: dict[str, Colour] = {
     "liver": (213, 94, 0),
     "spleen": (204, 121, 167),
     "kidney": (0, 158, 115),
@@ -35,7 +42,7 @@ _CHOSEN: dict[str, Colour] = {
     "brain": (230, 159, 0),
 }
 # Lesions are drawn over organs: saturated colours that no organ has.
-_LESIONS: tuple[tuple[str, Colour], ...] = (
+LESIONS: tuple[tuple[str, Colour], ...] = (
     ("tumour", (255, 0, 200)),
     ("cyst", (0, 255, 255)),
     ("nodule", (255, 60, 0)),
@@ -47,7 +54,7 @@ _LESIONS: tuple[tuple[str, Colour], ...] = (
     ("hernia", (255, 150, 150)),
     ("lesion", (255, 0, 200)),
 )
-_LEFT_SHADE, _RIGHT_SHADE = 1.0, 0.62
+RIGHT_SHADE = 0.62
 
 
 def colour_of(structure: str) -> Colour:
@@ -56,15 +63,22 @@ def colour_of(structure: str) -> Colour:
     >>> colour_of("liver"), colour_of("kidney_left") != colour_of("kidney_right"), colour_of("liver_tumour")
     ((213, 94, 0), True, (255, 0, 200))
     """
-    if structure in _CHOSEN:
-        return _CHOSEN[structure]
-    for word, colour in _LESIONS:
+    if structure in CHOSEN:
+        return CHOSEN[structure]
+    for word, colour in LESIONS:
         if word in structure:
             return colour
-    base = structure.removesuffix("_left").removesuffix("_right").removesuffix("_parenchyma")
-    shade = _RIGHT_SHADE if structure.endswith("_right") else _LEFT_SHADE
-    red, green, blue = _CHOSEN.get(base) or _hashed(base)
+    base = re.sub(r"_(left|right)(?=_\d+$|$)", "", structure.removesuffix("_parenchyma").removesuffix("_bone"))
+    shade = RIGHT_SHADE if side_of_name(structure) == "right" else 1.0
+    red, green, blue = CHOSEN.get(base) or _table().get(base) or _hashed(base)
     return round(red * shade), round(green * shade), round(blue * shade)
+
+
+@cache
+def _table() -> dict[str, Colour]:
+    """Colours of all other names of the shipped label tables, spread by benchmarks/make_palette.py."""
+    text = (files("experts3d.tables") / "palette.csv").read_text(encoding="utf-8")
+    return {row["name"]: (int(row["red"]), int(row["green"]), int(row["blue"])) for row in csv.DictReader(text.splitlines())}
 
 
 def _hashed(name: str) -> Colour:

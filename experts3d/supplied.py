@@ -29,6 +29,7 @@ class SuppliedMasks:
         source: a label file, a folder of `<structure>.nii.gz` files, or a label Volume.
         labels: table of the label file (`totalseg`, `totalseg_mr`, a mapping, a .json or .csv file); None: the names in the file, else `label_1`, ...
         resample: bring masks of another grid over (nearest neighbour) instead of refusing them.
+        accept: refusals of the mask's file to overrule, as for `read_volume`.
         name: under which the card shows it.
 
     >>> from vol3d.volume.geometry import make_affine
@@ -43,9 +44,10 @@ class SuppliedMasks:
         *,
         labels: str | Path | Mapping[int, str] | None = None,
         resample: bool = False,
+        accept: Sequence[str] = (),
         name: str = "supplied",
     ) -> None:
-        self._source, self._resample, self._name = source, resample, name
+        self._source, self._resample, self._accept, self._name = source, resample, tuple(accept), name
         self._files = _mask_files(Path(source)) if not isinstance(source, Volume) and Path(source).is_dir() else {}
         self._masks: dict[str, Volume] = {}
         self._table = {} if self._files else load_table(labels) if labels is not None else self._numbered()
@@ -117,7 +119,7 @@ class SuppliedMasks:
         if isinstance(self._source, Volume):
             return self._source
         if path not in self._masks:
-            self._masks[path] = read_mask(path)
+            self._masks[path] = read_mask(path, accept=self._accept)
         return self._masks[path]
 
     def _mask(self, path: str, volume: Volume) -> np.ndarray:

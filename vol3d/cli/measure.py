@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     with stdout_to_stderr(), progress("Reading the scan") as advance:
         volume = read_scan(args.scan, args)
-        expert = SuppliedMasks(args.mask, labels=args.labels, resample=args.resample_mask)
+        expert = SuppliedMasks(args.mask, labels=args.labels, resample=args.resample_mask, accept=args.accept)
         refuse_unknown(args.structures, expert.card.arguments, what="structure of the mask")
         labels = expert.segment(volume, args.structures)
         advance(1, "Measuring")

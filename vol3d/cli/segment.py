@@ -59,7 +59,7 @@ def _arguments(args: argparse.Namespace) -> dict[str, object]:
     if args.expert == "supplied":
         if not args.mask:
             raise ConfigError("the expert 'supplied' needs the masks that it hands out", hint="Add --mask FILE.")
-        return {"source": args.mask, "labels": args.labels, "resample": args.resample_mask}
+        return {"source": args.mask, "labels": args.labels, "resample": args.resample_mask, "accept": args.accept}
     if args.mask or args.labels or args.resample_mask:
         raise ConfigError(f"--mask, --labels and --resample-mask belong to --expert supplied, not to {args.expert}")
     return {}

@@ -1,0 +1,149 @@
+"""What follows from numbers, and the sentences that are said about them: true, with units, and silent where nothing follows."""
+
+import numpy as np
+import pytest
+
+from experts3d.derive import derive
+from experts3d.describe import describe
+from experts3d.measure import measure
+from tests.experts3d.scenes import labels_of, scan_of
+from vol3d.contracts import Measurement, Status
+
+
+def m(structure: str, name: str, value: float | str, unit: str = "", component: int | None = None) -> Measurement:
+    return Measurement(name=name, value=value, unit=unit, structure=structure, component=component, method="given", mask_id=f"hand@1:{structure}")
+
+
+def organ(name: str, volume_ml: float, mean_hu: float | None = None, *, cut: int = 0) -> list[Measurement]:
+    out = [m(name, "volume", volume_ml, "ml"), m(name, "touches_border", cut)]
+    return out + ([m(name, "mean_intensity", mean_hu, "HU")] if mean_hu is not None else [])
+
+
+def values(measurements: list[Measurement]) -> dict[str, object]:
+    return {item.name: item.value for item in derive(measurements)}
+
+
+@pytest.mark.parametrize(
+    ("volume", "enlarged", "grade"), [(314.5, "no", "normal"), (314.6, "yes", "mild"), (500.1, "yes", "moderate"), (801.0, "yes", "severe")]
+)
+def test_splenomegaly(volume: float, enlarged: str, grade: str):
+    found = values(organ("spleen", volume))
+    assert (found["splenomegaly"], found["splenomegaly_grade"]) == (enlarged, grade)
+
+
+def test_a_spleen_that_is_cut_off_may_be_large_but_never_normal():
+    assert values(organ("spleen", 200, cut=1)) == {}
+    assert values(organ("spleen", 400, cut=1)) == {"splenomegaly": "yes"}
+
+
+def test_the_larger_kidney_and_by_how_much():
+    found = values([*organ("kidney_left", 180.0), *organ("kidney_right", 150.0)])
+    assert (found["larger_kidney"], found["kidney_volume_difference"], found["kidney_volume_ratio"]) == ("left", 30.0, pytest.approx(1.2))
+    assert values([*organ("kidney_left", 150.4), *organ("kidney_right", 150.0)])["larger_kidney"] == "equal"
+    assert "larger_kidney" not in values(organ("kidney_left", 150.0))
+    cut = derive([*organ("kidney_left", 100.0, cut=1), *organ("kidney_right", 150.0)])
+    assert "cuts a kidney off" in cut[0].method
+
+
+@pytest.mark.parametrize(
+    ("liver_hu", "spleen_hu", "steatosis", "grade"),
+    [(60, 50, "no", 0), (55, 50, "no", 1), (48, 50, "yes", 2), (38, 40, "yes", 3), (20, 50, "yes", 3)],
+)
+def test_liver_fat_after_kodama(liver_hu: float, spleen_hu: float, steatosis: str, grade: int):
+    found = values([*organ("liver", 1500, liver_hu), *organ("spleen", 200, spleen_hu)])
+    assert (found["hepatic_steatosis"], found["hepatic_steatosis_grade"]) == (steatosis, grade)
+
+
+def test_contrast_forbids_density_rules_for_unenhanced_ct():
+    found = values([*organ("liver", 1500, 100), *organ("spleen", 200, 120), *organ("aorta", 100, 180)])
+    assert not any("steatosis" in name for name in found)
+    assert "hepatic_steatosis" in values([*organ("liver", 1500, 60), *organ("spleen", 200, 50), *organ("aorta", 100, 40)])
+
+
+def test_lesion_share_and_density_against_the_organ_without_its_lesions():
+    found = values(
+        [
+            *organ("liver", 1500, 100),
+            m("liver_parenchyma", "mean_intensity", 110.0, "HU"),
+            *organ("liver_tumour", 30, 60),
+            m("liver_tumour", "num_components", 3),
+            *(m("liver_tumour", "volume", v, "ml", c) for c, v in ((1, 24.0), (2, 5.0), (3, 1.0))),
+        ]
+    )
+    assert found["burden"] == pytest.approx(2.0)
+    assert found["attenuation"] == "hypoattenuating"
+    assert found["hu_difference_to_organ"] == pytest.approx(-50)
+    assert found["dominant_lesion"] == "yes"
+
+
+@pytest.mark.parametrize(("mean", "cyst"), [(-10, "yes"), (20, "yes"), (20.1, "no"), (45, "no")])
+def test_cyst_like_density(mean: float, cyst: str):
+    assert values(organ("kidney_cyst_left", 12, mean))["cyst_like_density"] == cyst
+
+
+def test_emphysema_index_is_a_share_of_lung():
+    found = values([*organ("lungs", 4000), *organ("lung_low_attenuation", 200)])
+    assert found["emphysema_index"] == pytest.approx(5.0)
+    assert found["total_lung_volume"] == 4000
+
+
+def test_every_derived_number_names_its_formula_or_source():
+    everything = [
+        *organ("liver", 1900, 50),
+        *organ("spleen", 400, 55),
+        *organ("kidney_left", 150),
+        *organ("kidney_right", 170),
+        *organ("lungs", 4000),
+        *organ("lung_low_attenuation", 200),
+        *organ("pancreas", 60, 30),
+        *organ("pancreas_lesion", 5, 30),
+        m("pancreas_lesion", "longest_axial_diameter", 25.0, "mm"),
+    ]
+    derived = derive(everything)
+    assert len({(d.structure, d.name) for d in derived}) == len(derived) >= 15
+    assert all(len(d.method) > 10 and d.mask_id for d in derived)
+    assert values(everything)["t_stage_by_size"] == "T2"
+
+
+def scene() -> tuple:
+    array = np.zeros((8, 30, 30), np.uint8)
+    array[1:6, 3:20, 3:20] = 1
+    array[2:4, 5:8, 5:8], array[3:4, 12:14, 12:14] = 2, 2
+    scan = scan_of(np.where(array == 2, 20, 60).astype(np.int16))
+    labels = labels_of(
+        scan,
+        array,
+        {1: "liver_parenchyma", 2: "liver_cyst", 3: "liver_tumour"},
+        unions={"liver": (1, 2, 3)},
+        statuses={"lungs": Status.NOT_COVERED, "heart": Status.FAILED},
+        reasons={"lungs": "the slab ends below them", "heart": "the worker was killed"},
+    )
+    numbers = measure(scan, labels, ["liver", "liver_parenchyma", "liver_cyst", "liver_tumour"])
+    return scan, labels, (*numbers, *derive(numbers))
+
+
+def test_sentences_say_found_absent_not_covered_and_failed_apart():
+    scan, labels, numbers = scene()
+    texts = [s.text for s in describe(scan, labels, numbers)]
+    assert "Liver: 1.4 ml, mean 59 HU." in texts
+    assert "Liver cyst: 2 components, 0.022 ml in all, longest axial diameter 3.3 mm, mean 20 HU." in texts
+    assert "No liver tumour was found in the scanned region." in texts
+    assert "Lungs: not covered (the slab ends below them)." in texts
+    assert "Heart: segmentation failed (the worker was killed)." in texts
+
+
+def test_every_number_in_a_sentence_is_a_measurement_that_it_names():
+    scan, labels, numbers = scene()
+    known = {item.id for item in numbers}
+    for sentence in describe(scan, labels, numbers):
+        assert set(sentence.measurement_ids) <= known
+        if sentence.status is Status.FOUND and any(c.isdigit() for c in sentence.text):
+            assert sentence.measurement_ids
+
+
+def test_organs_that_leave_the_scan_are_said_to():
+    array = np.zeros((4, 9, 9), np.uint8)
+    array[:, 2:5, 2:5] = 1
+    scan = scan_of(array.astype(np.int16))
+    labels = labels_of(scan, array, {1: "liver"})
+    assert any("cut off by the edge of the scan" in s.text for s in describe(scan, labels, measure(scan, labels)))
