@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy import ndimage
+from torch.nn import functional
 
 from vol3d.errors import ConfigError, GeometryError
 from vol3d.volume.geometry import world_axes
@@ -20,12 +21,13 @@ _SLAB_VOXELS = 4_000_000
 _FILL_HU = -1024
 
 
-class _Taps(NamedTuple):
-    """For each output index the input indices and weights along one axis, and whether it lies inside the input at all."""
+class _Axis(NamedTuple):
+    """How output indices along one axis are made from input indices."""
 
-    source: torch.Tensor  # n_out t
-    weight: torch.Tensor  # n_out t
-    inside: np.ndarray  # n_out
+    nearest: np.ndarray  # n_out: the nearest input index
+    weights: torch.Tensor | None  # n_out n_in, rows sum to one; None where nearest is asked
+    inside: np.ndarray  # n_out: whether it lies inside the input at all
+    factor: float | None  # n_out / n_in where the corners coincide, which torch's own kernel can do
 
 
 def resample(
@@ -60,11 +62,11 @@ def resample(
         new_shape = shape
         step = old / np.array(new_shape, float)
     offset = (step - 1.0) / 2.0
-    taps = [_taps(n_in, n_out, s, o, mode) for n_in, n_out, s, o in zip(volume.shape, new_shape, step, offset, strict=True)]
+    axes = [_axis(n_in, n_out, s, o, mode) for n_in, n_out, s, o in zip(volume.shape, new_shape, step, offset, strict=True)]
     affine = volume.affine.astype(np.float64).copy()
     affine[:3, 3] += affine[:3, :3] @ offset
     affine[:3, :3] *= step
-    return volume.with_array(_separable(volume.array, taps), affine=affine)
+    return volume.with_array(_separable(volume.array, axes), affine=affine)
 
 
 def resample_like(moving: Volume, fixed: Volume, *, mode: Mode = "linear", fill: int | float | None = None) -> Volume:
@@ -85,10 +87,10 @@ def resample_like(moving: Volume, fixed: Volume, *, mode: Mode = "linear", fill:
     array, affine = _along(moving, fixed)
     step = np.linalg.inv(affine) @ fixed.affine
     if np.abs(step[:3, :3] - np.diag(np.diag(step[:3, :3]))).max() * max(fixed.shape) < 0.01:
-        taps = [_taps(array.shape[a], fixed.shape[a], step[a, a], step[a, 3], mode) for a in range(3)]
-        out = _separable(array, taps)
-        for axis, tap in enumerate(taps):
-            out[(slice(None),) * axis + (~tap.inside,)] = fill
+        axes = [_axis(array.shape[a], fixed.shape[a], step[a, a], step[a, 3], mode) for a in range(3)]
+        out = _separable(array, axes)
+        for number, axis in enumerate(axes):
+            out[(slice(None),) * number + (~axis.inside,)] = fill
     else:
         out = _oblique(moving.with_array(array, affine=affine), fixed, mode, fill)
     return moving.with_array(out, affine=fixed.affine)
@@ -102,60 +104,63 @@ def _along(moving: Volume, fixed: Volume) -> tuple[np.ndarray, np.ndarray]:
     return moving.numpy().transpose(order), moving.affine[:, [*order, 3]]
 
 
-def _taps(n_in: int, n_out: int, step: float, offset: float, mode: Mode) -> _Taps:
+def _axis(n_in: int, n_out: int, step: float, offset: float, mode: Mode) -> _Axis:
     """Output index i lies at input index `step * i + offset`; a step beyond 1 widens the triangle, which is the anti-aliasing."""
     centre = step * np.arange(n_out) + offset
     # A hair of tolerance, so that equal fields of view stay equal after rounding of their affines.
     inside = (centre > -0.5 - 1e-3) & (centre < n_in - 0.5 + 1e-3)
+    index = np.clip(np.floor(centre + 0.5 + 1e-9), 0, n_in - 1).astype(np.int64)
     if mode == "nearest":
-        index = np.clip(np.floor(centre + 0.5 + 1e-9), 0, n_in - 1).astype(np.int64)[:, None]
-        return _Taps(torch.from_numpy(index), torch.ones(n_out, 1), inside)
+        return _Axis(index, None, inside, None)
     if mode != "linear":
         raise ConfigError("no such resampling mode", expected="linear or nearest", found=mode)
-    support = max(abs(step), 1.0)
-    first = np.floor(centre - support).astype(np.int64) + 1
-    index = first[:, None] + np.arange(int(np.ceil(2 * support)) + 1)
-    weight = np.clip(1.0 - np.abs(index - centre[:, None]) / support, 0.0, None)
-    # Beyond the edge the outermost voxel goes on: its neighbours' weights are dropped and the rest made to sum to one.
-    weight[(index < 0) | (index >= n_in)] = 0.0
-    total = weight.sum(axis=1, keepdims=True)
-    index = np.clip(index, 0, n_in - 1)
-    weight = np.where(total > 0, weight / np.where(total > 0, total, 1.0), np.arange(index.shape[1]) == 0)
-    return _Taps(torch.from_numpy(index), torch.from_numpy(weight.astype(np.float32)), inside)
+    weights = np.clip(1.0 - np.abs(np.arange(n_in) - centre[:, None]) / max(abs(step), 1.0), 0.0, None)
+    # Beyond the edge the outermost voxel goes on.
+    weights[weights.sum(axis=1) == 0, index[weights.sum(axis=1) == 0]] = 1.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    factor = 1.0 / step if step > 0 and abs(offset - (step - 1.0) / 2.0) < 1e-9 else None
+    return _Axis(index, torch.from_numpy(weights.astype(np.float32)), inside, factor)
 
 
-def _separable(array: Any, taps: list[_Taps]) -> np.ndarray:
-    """Apply the taps along z, y, x, a slab of output slices at a time."""
+def _separable(array: Any, axes: list[_Axis]) -> np.ndarray:
+    """Go along z, y, x, a slab of output slices at a time."""
     dtype = np.dtype(array.dtype)
-    nearest = all(tap.source.shape[1] == 1 for tap in taps)
-    n_z, n_y, n_x = (len(tap.source) for tap in taps)
+    nearest = axes[0].weights is None
+    n_z, n_y, n_x = (len(axis.nearest) for axis in axes)
     out = np.empty((n_z, n_y, n_x), dtype if dtype.kind in "iub" or nearest else np.float32)
     slices = max(1, _SLAB_VOXELS // max(n_y * n_x, array.shape[1] * array.shape[2]))
     for start in range(0, n_z, slices):
-        z_index = taps[0].source[start : start + slices]
-        low, high = int(z_index.min()), int(z_index.max()) + 1
+        rows = slice(start, start + slices)
+        low, high = _needed(axes[0], rows)
         slab = np.asarray(array[low:high])
         if nearest:
-            y_index, x_index = taps[1].source[:, 0].numpy(), taps[2].source[:, 0].numpy()
-            out[start : start + slices] = slab[np.ix_(z_index[:, 0].numpy() - low, y_index, x_index)]
-            continue
-        moved = torch.from_numpy(slab.astype(np.float32))
-        moved = _mix(moved, z_index - low, taps[0].weight[start : start + slices], 0)
-        moved = _mix(_mix(moved, taps[1].source, taps[1].weight, 1), taps[2].source, taps[2].weight, 2)
-        out[start : start + slices] = _round(moved.numpy(), out.dtype)
+            out[rows] = slab[np.ix_(axes[0].nearest[rows] - low, axes[1].nearest, axes[2].nearest)]
+        else:
+            out[rows] = _round(_mix(torch.from_numpy(slab.astype(np.float32)), axes, rows, low).numpy(), out.dtype)
     return out
 
 
-def _mix(x: Float[torch.Tensor, "z y x"], index: torch.Tensor, weight: torch.Tensor, axis: int) -> torch.Tensor:
-    if len(index) == x.shape[axis] and bool((weight[:, 0] == 1).all()) and bool((index[:, 0] == torch.arange(len(index))).all()):
-        return x
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    out = x.index_select(axis, index[:, 0]).mul_(weight[:, 0].view(shape))
-    for tap in range(1, index.shape[1]):
-        if bool(weight[:, tap].any()):
-            out.addcmul_(x.index_select(axis, index[:, tap]), weight[:, tap].view(shape))
-    return out
+def _needed(axis: _Axis, rows: slice) -> tuple[int, int]:
+    """First and one past the last input index that some output rows use."""
+    if axis.weights is None:
+        return int(axis.nearest[rows].min()), int(axis.nearest[rows].max()) + 1
+    used = torch.nonzero(axis.weights[rows].any(dim=0))
+    return int(used.min()), int(used.max()) + 1
+
+
+def _mix(slab: Float[torch.Tensor, "z y x"], axes: list[_Axis], rows: slice, low: int) -> torch.Tensor:
+    z, y, x = (axis.weights for axis in axes)
+    if z is None or y is None or x is None:
+        raise ConfigError("one resampling mode for all axes", hint="Use linear or nearest.")
+    n_y, n_x = len(axes[1].nearest), len(axes[2].nearest)
+    slab = torch.tensordot(z[rows, low : low + slab.shape[0]], slab, dims=1)
+    if axes[1].factor is not None and axes[2].factor is not None:
+        # The same triangle weights as ours, in one pass of compiled code.
+        factors = (axes[1].factor, axes[2].factor)
+        plane = functional.interpolate(slab[None], scale_factor=factors, mode="bilinear", antialias=True, recompute_scale_factor=False)[0]
+        if plane.shape[1] >= n_y and plane.shape[2] >= n_x:
+            return plane[:, :n_y, :n_x]
+    return y @ (slab @ x.T)
 
 
 def _round(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

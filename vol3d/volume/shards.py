@@ -46,7 +46,7 @@ class ShardedArray:
         """Always 3."""
         return len(self.shape)
 
-    def __getitem__(self, index: Any) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray | np.generic:
         """Voxels of a slice.
 
         Raises:

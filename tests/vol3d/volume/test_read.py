@@ -275,3 +275,18 @@ def test_real_ct_rescaled_twice_is_recognised(shared_real: Path, tmp_path: Path)
             nibabel.save(image, tmp_path / "twice.nii.gz")
             with pytest.raises(IntensityError, match="rescaled twice"):
                 read_volume(tmp_path / "twice.nii.gz")
+
+
+def test_reading_needs_little_more_than_the_array_itself(tmp_path: Path) -> None:
+    import tracemalloc
+
+    scan = ct((120, 256, 256))
+    write_volume(scan, tmp_path / "scan.nii.gz")
+    read_volume(nifti(tmp_path, "small.nii.gz"))  # imports
+    tracemalloc.start()
+    read = read_volume(tmp_path / "scan.nii.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(read.array, scan.array)
+    # The array is 15.7 MB; the histogram's sample and the pieces of the stream take the rest.
+    assert peak < scan.array.nbytes + 12e6
