@@ -19,7 +19,8 @@ def random_phantom(
 ) -> Phantom:
     """A phantom of any kind: the seed draws modality (one in four is MR), region or contrast, patient and lesions.
 
-    `spacing_mm` None: 3 mm for CT and 1.5 mm for MR at 160 columns, wider where there are fewer, so that the same body part is covered.
+    `spacing_mm` None: such that the grid spans the region whatever its shape: 320 mm of height for a chest and 384 mm for the others at a
+    field of view of 400 to 480 mm; 192 mm by 240 mm for a head.
 
     >>> random_phantom(1, modality="MR", shape_zyx=(16, 24, 24)).volume.spacing_mm
     (12.0, 10.0, 10.0)
@@ -29,8 +30,9 @@ def random_phantom(
     if modality is None:
         modality = "MR" if kind < 0.25 else "CT"
     if spacing_mm is None:
-        extent = (192.0, 240.0, 240.0) if modality == "MR" else (384.0, 480.0, 480.0)
-        z, y, x = (length / count for length, count in zip(extent, shape_zyx, strict=True))
+        width = 240.0 if modality == "MR" else float(rng.uniform(400, 480))
+        height = 192.0 if modality == "MR" else 320.0 if region == "chest" else 384.0
+        z, y, x = (length / count for length, count in zip((height, width, width), shape_zyx, strict=True))
         spacing_mm = (z, y, x)
     if modality == "MR":
         return phantom_mr(seed, shape_zyx=shape_zyx, spacing_mm=spacing_mm)

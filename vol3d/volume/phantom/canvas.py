@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from vol3d.errors import GeometryError
 from vol3d.volume.phantom.shapes import Point, Shape
 
 Slices = tuple[slice, slice, slice]
@@ -117,6 +118,8 @@ class Canvas:
     values: Float[np.ndarray, "z y x"] = field(init=False)
 
     def __post_init__(self) -> None:
+        if min(self.shape) < 1 or min(self.spacing_mm) <= 0:
+            raise GeometryError("a phantom needs a grid", expected="shape >= 1 and spacing > 0 mm", found=f"{self.shape} at {self.spacing_mm} mm")
         self.x, self.y, self.z = self.warp.grid(self.axes)
         centre = np.stack([np.full(self.shape[0], self.warp.shift_mm[0]), np.full(self.shape[0], self.warp.shift_mm[1]), self.axes[2]], axis=1)
         linear = (centre - self.warp.shift_mm) @ self.warp.rotation.T / self.warp.scale

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vol3d.contracts import Status
-from vol3d.errors import ConfigError
+from vol3d.errors import ConfigError, GeometryError
 from vol3d.volume.phantom import Phantom, phantom_ct, random_phantom
 from vol3d.volume.phantom.structures import CT_IDS, CT_UNIONS, FIRST_LESION_ID, LOBES, RIBS, VERTEBRAE
 
@@ -180,6 +180,11 @@ def test_random_phantoms_mix_modalities_and_regions():
     assert {p.volume.modality for p in made} == {"CT", "MR"}
     assert {p.parameters["region"] for p in made} == {"brain", "chest", "abdomen", "chest_abdomen"}
     assert random_phantom(3, modality="CT", shape_zyx=(16, 24, 24)).volume.modality == "CT"
+
+
+def test_an_empty_grid_is_refused():
+    with pytest.raises(GeometryError, match="spacing > 0"):
+        phantom_ct(0, shape_zyx=(8, 8, 8), spacing_mm=(1.0, 0.0, 1.0))
 
 
 def test_an_unknown_region_is_refused():
