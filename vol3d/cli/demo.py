@@ -108,11 +108,13 @@ def _ask(arguments: list[str], labels: "LabelMap", model: "VisionLanguageModel")
 def _report(arguments: list[str], out: Path, model: "VisionLanguageModel") -> dict[str, Any]:
     from vol3d.cli import report
     from vol3d.cli.console import progress
+    from vol3d.cli.read_options import read_scan
 
     clock = time.perf_counter()
     print(f"\n$ vol3d report {shlex.join(arguments)}")
     with progress("Writing the report"):
-        content = report.report_scan(Path(arguments[0]), out / "phantom", model, _parse("report", [*arguments, *_asked()]))
+        args = _parse("report", [*arguments, *_asked()])
+        content = report.report_scan(read_scan(arguments[0], args), out / "phantom", model, args)
     claims = content["claims"]
     supported = sum(claim["verdict"] == "supported" for claim in claims)
     print(

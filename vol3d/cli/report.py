@@ -1,15 +1,19 @@
 """`vol3d report SCAN...`: a report and its page for every scan; a broken scan is listed with its reason and does not stop the rest."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vol3d.cli.scan_options import add_scan_options
 from vol3d.errors import Vol3dError
 
 if TYPE_CHECKING:
     from vol3d.vlm.model import VisionLanguageModel
+    from vol3d.volume.volume import Volume
+
+T = TypeVar("T")
 
 SUMMARY = "write a report of each scan: HTML page and JSON, every measured claim linked to its measurement"
 EXAMPLE = "vol3d report scans/ other.nii.gz --out reports"
@@ -34,13 +38,13 @@ def run(args: argparse.Namespace) -> int:
     scans = expand_scans(args.scans)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
+    # Loaded once, after the first scan was read: one scan that cannot be read is refused at once.
+    load = cache(lambda: load_model(args.model))
+    results = []
     with stdout_to_stderr(), progress("Reports", total=len(scans)) as advance:
-        advance(0, "loading the model")
-        model = load_model(args.model)
-        results = []
         for scan, name in zip(scans, output_names(scans), strict=True):
             advance(0, scan.name)
-            results.append(_report_or_reason(scan, out / name, model, args, alone=len(scans) == 1))
+            results.append(_report_or_reason(scan, out / name, load, args, alone=len(scans) == 1))
             advance(1, scan.name)
     if args.json:
         print_json(results)
@@ -49,15 +53,13 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(result["status"] == "failed" for result in results) else 0
 
 
-def report_scan(scan: Path, base: Path, model: "VisionLanguageModel", args: argparse.Namespace) -> dict[str, Any]:
+def report_scan(volume: "Volume", base: Path, model: "VisionLanguageModel", args: argparse.Namespace) -> dict[str, Any]:
     """Report on one scan and write `base`.html and `base`.json; returns what the JSON holds."""
-    from vol3d.cli.read_options import read_scan
     from vol3d.cli.report_files import write_json, write_text
     from vol3d.cli.scan_options import evidence_source
     from vol3d.inference import pipeline
     from vol3d.page import render_page
 
-    volume = read_scan(str(scan), args)
     experts = evidence_source(args, volume, pictures_per_plane=2)
     report, evidence = pipeline.report(volume, model=model, experts=experts)
     session = pipeline.open_session(volume, model=model, experts=experts) if args.ask else None
@@ -74,21 +76,33 @@ def report_scan(scan: Path, base: Path, model: "VisionLanguageModel", args: argp
     return content
 
 
-def _report_or_reason(scan: Path, base: Path, model: "VisionLanguageModel", args: argparse.Namespace, *, alone: bool) -> dict[str, Any]:
+def _report_or_reason(scan: Path, base: Path, load: "Callable[[], VisionLanguageModel]", args: argparse.Namespace, *, alone: bool) -> dict[str, Any]:
+    from vol3d.cli.read_options import read_scan
+
     if args.skip_existing and base.with_name(base.name + ".json").exists():
         return {"scan": str(scan), "status": "skipped", "reason": "its JSON is there already", "page": str(base) + ".html"}
+    volume, reason = _attempt(lambda: read_scan(str(scan), args), alone=alone)
+    if volume is not None:
+        model = load()  # not an attempt: without a model no scan can be reported on
+        content, reason = _attempt(lambda: report_scan(volume, base, model, args), alone=alone)
+        if content is not None:
+            return content
+    empty: dict[str, Any] = {"findings": "", "impression": "", "claims": [], "evidence": [], "page": None}
+    return {"scan": str(scan), "status": "failed", "reason": reason, **empty}
+
+
+def _attempt(work: "Callable[[], T]", *, alone: bool) -> "tuple[T | None, str]":
+    """What `work` returns, or None and the reason. One scan of many must not stop the rest; a single one may raise."""
     try:
-        return report_scan(scan, base, model, args)
+        return work(), ""
     except (Vol3dError, OSError) as error:
         if alone:
             raise
-        reason = " ".join(str(error).split())
-    except Exception as error:  # one scan of many must not stop the rest; its reason is kept
+        return None, " ".join(str(error).split())
+    except Exception as error:
         if alone:
             raise
-        reason = f"unexpected {type(error).__name__}: {error}"
-    empty: dict[str, Any] = {"findings": "", "impression": "", "claims": [], "evidence": [], "page": None}
-    return {"scan": str(scan), "status": "failed", "reason": reason, **empty}
+        return None, f"unexpected {type(error).__name__}: {error}"
 
 
 def _print_results(results: Sequence[dict[str, Any]]) -> None:
