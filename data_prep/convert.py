@@ -21,12 +21,14 @@ from vol3d.errors import GeometryError, IntensityError, Vol3dError
 from vol3d.volume.atomic import atomic_path
 from vol3d.volume.geometry import require_same_grid, to_canonical
 from vol3d.volume.modality import guess
+from vol3d.volume.presets import lost_by
 from vol3d.volume.read import read_mask, read_volume
 from vol3d.volume.volume import Volume
 from vol3d.volume.write import write_labels, write_volume
 
 _SCHEMA = 1
 _INT16 = np.iinfo(np.int16)
+_BOXES = ("ct_clip", "ct2rep", "merlin")
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Options:
         licence: goes into every row.
         accept: codes of doubts to overrule (`mirrored`, and those of `vol3d.volume.judge.ACCEPTABLE`).
         nan_policy: `refuse` or `fill`.
+        pseudonyms: keys, studies and patients become hashes.
     """
 
     licence: str = ""
     accept: tuple[str, ...] = ()
     nan_policy: str = "refuse"
+    pseudonyms: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,11 @@ def convert(item: Item, root: Path, store: Path, options: Options, load: Loader 
     try:
         record = _convert(item, root, store, options, load, inputs)
     except (Vol3dError, OSError) as error:
-        record = Record(item.key, "quarantined", inputs, reason=reason_of(error), message=_relative(str(error), root))
+        record = Record(item.key, "quarantined", inputs, reason=reason_of(error), message=_shown(error, item, root, options))
     except Exception as error:  # noqa: BLE001 - one broken study must not end the run, and must not vanish either
-        record = Record(item.key, "quarantined", inputs, reason="unexpected_error", message=f"{type(error).__name__}: {_relative(str(error), root)}")
+        record = Record(
+            item.key, "quarantined", inputs, reason="unexpected_error", message=f"{type(error).__name__}: {_shown(error, item, root, options)}"
+        )
     write_record(store, record)
     return record
 
@@ -78,6 +84,7 @@ def _convert(item: Item, root: Path, store: Path, options: Options, load: Loader
         return Record(item.key, "quarantined", inputs, reason=item.problem[0], message=item.problem[1])
     loaded = load(root, item) if load else Loaded(load_file(root, item, options))
     item, volume = loaded.item or item, to_stored(loaded.volume)
+    volume = volume.with_array(volume.array, source=item.key)  # a file's name may hold a patient's
     side = liver_side(volume) if volume.modality == "CT" else None
     if looks_mirrored(side) and "mirrored" not in options.accept:
         raise GeometryError(
@@ -95,6 +102,7 @@ def _convert(item: Item, root: Path, store: Path, options: Options, load: Loader
         "intensities": intensities(volume).as_dict(),
         "liver_side": side,
         "fingerprint": fingerprint(volume).tobytes().hex(),
+        "lost": {name: round(lost_by(volume, name), 4) for name in _BOXES} if volume.modality == "CT" else {},
         "notices": [notice.code for notice in volume.notices],
         "has_masks": labels is not None,
     }
@@ -248,5 +256,10 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
-def _relative(text: str, root: Path) -> str:
-    return text.replace(f"{root}/", "")
+def _shown(error: Exception, item: Item, root: Path, options: Options) -> str:
+    """A refusal in words, without our folders' names, and without file names where those shall not be kept."""
+    text = str(error).replace(f"{root}/", "")
+    for path in (item.path, *(mask.path for mask in item.masks)):
+        if options.pseudonyms and path:
+            text = text.replace(path, item.key)
+    return text

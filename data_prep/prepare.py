@@ -5,6 +5,7 @@ are a pure function of the records.
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import shutil
@@ -78,8 +79,9 @@ def prepare(
     items = list(chosen.list_items(root))[:limit]
     if not items:
         raise ConfigError(f"no series of {chosen.title} in this folder", found=root, hint="See 'vol3d prep --list' for the layout that is expected.")
-    _refuse_double_keys(items)
     settings = replace(options or Options(), licence=(options.licence if options and options.licence else chosen.licence))
+    items = [pseudonymous(item) for item in items] if settings.pseudonyms else items
+    _refuse_double_keys(items)
     _make_folders(store)
     _sweep(store)
     task = partial(convert_named, chosen.name if isinstance(source, str) else chosen, root, store, settings)
@@ -153,6 +155,12 @@ def _write_card(source: Source, store: Path, summary: Summary) -> None:
     }
     with atomic_path(store / "corpus.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False), encoding="utf-8")
+
+
+def pseudonymous(item: Item) -> Item:
+    """An item whose key, study and patient are hashes; groups stay together."""
+    names = {f: f"{f}_{hashlib.sha256(getattr(item, f).encode()).hexdigest()[:12]}" for f in ("study", "patient")}
+    return replace(item, key=f"series_{hashlib.sha256(item.key.encode()).hexdigest()[:12]}", **names)
 
 
 def _refuse_double_keys(items: Sequence[Item]) -> None:

@@ -11,6 +11,7 @@ from data_prep.convert import content_hash
 from vol3d.contracts import Row
 from vol3d.errors import Vol3dError
 from vol3d.volume.geometry import same_grid
+from vol3d.volume.judge import ACCEPTABLE
 from vol3d.volume.manifest import mask_key, read_manifest
 from vol3d.volume.read import read_mask, read_volume
 
@@ -34,7 +35,8 @@ def verify(store: str | Path, *, workers: int = 0, cluster: str | None = None) -
 def verify_row(store: Path, row: Row) -> list[Problem]:
     """Problems of one series."""
     try:
-        volume = read_volume(store / row.path, modality=row.modality)
+        # What was accepted when it was prepared is not doubted again.
+        volume = read_volume(store / row.path, modality=row.modality, accept=tuple(ACCEPTABLE))
         found = content_hash(volume)
     except (Vol3dError, OSError) as error:
         return [Problem(row.series, str(error))]
@@ -46,7 +48,7 @@ def verify_row(store: Path, row: Row) -> list[Problem]:
     mask = store / mask_key(row)
     if mask.exists():
         try:
-            labels = read_mask(mask)
+            labels = read_mask(mask, accept=tuple(ACCEPTABLE))
             if not same_grid(volume.shape, volume.affine, labels.shape, labels.affine):
                 out.append(Problem(row.series, "its masks lie on another grid"))
         except (Vol3dError, OSError) as error:

@@ -119,10 +119,12 @@ def _write_blank(path: Path, array: np.ndarray, intercept: int) -> None:
 
 
 def scan(shape: tuple[int, int, int] = (24, 30, 32), *, seed: int = 0, modality: str = "CT") -> Volume:
-    """A small scan that readers take for what it is."""
+    """A small scan that readers take for what it is; another seed is another patient."""
     rng = np.random.default_rng(seed)
     z, y, x = np.indices(shape)
-    inside = ((y - shape[1] / 2) / (0.4 * shape[1])) ** 2 + ((x - shape[2] / 2) / (0.4 * shape[2])) ** 2 < 1
+    centre = 0.5 + rng.uniform(-0.1, 0.1, 2)
+    radius = rng.uniform(0.25, 0.38, 2)
+    inside = ((y / shape[1] - centre[0]) / radius[0]) ** 2 + ((x / shape[2] - centre[1]) / radius[1]) ** 2 < 1
     if modality == "CT":
         array = np.where(inside, rng.normal(40, 15, shape) + 10 * z, rng.normal(-1000, 10, shape)).astype(np.int16)
         return Volume(array, make_affine((3, 2, 2), (-30, -30, -36)), "CT", "HU")

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, Sampler
 from vol3d.contracts import Row
 from vol3d.errors import CheckpointError, ConfigError
 from vol3d.volume.intensity import fit_recipe, normalize
+from vol3d.volume.judge import ACCEPTABLE
 from vol3d.volume.manifest import mask_key, read_manifest
 from vol3d.volume.presets import apply_preset
 from vol3d.volume.read import read_volume
@@ -115,11 +116,11 @@ class CorpusDataset(Dataset[Sample]):
     def volume(self, index: int) -> Volume:
         """The scan of an index, its voxels still on disk."""
         row = self.rows[index]
-        return read_volume(self.store / row.path, modality=row.modality)
+        return read_volume(self.store / row.path, modality=row.modality, accept=tuple(ACCEPTABLE))
 
     def _labels(self, row: Row) -> Any:
         path = self.store / mask_key(row)
-        return read_volume(path, modality="unknown").array if path.exists() else None
+        return read_volume(path, modality="unknown", accept=tuple(ACCEPTABLE)).array if path.exists() else None
 
     def _voxels(self, index: int, labels: Any) -> list[np.ndarray]:
         if index not in self._known_voxels:
