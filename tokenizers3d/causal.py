@@ -57,7 +57,9 @@ class CausalConv3d(nn.Module):
     torch.Size([1, 1, 1, 4, 4])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: tuple[int, int, int] = (1, 1, 1), bias: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: tuple[int, int, int] = (1, 1, 1), bias: bool = True
+    ) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or kernel_size < stride[0]:
             raise ShapeError("the kernel must be odd and no smaller than the depth stride", found=(kernel_size, stride))
@@ -150,7 +152,7 @@ class DepthToSpace(nn.Module):
         self.depth_factor = depth_factor
         self.conv = CausalConv3d(channels, channels * 4 * depth_factor)
 
-    def forward(self, x: Float[Tensor, "b c z y x"], state: StreamState | None = None) -> Float[Tensor, "b c z2 2y 2x"]:
+    def forward(self, x: Float[Tensor, "b c z y x"], state: StreamState | None = None) -> Float[Tensor, "b c z2 y2 x2"]:
         """Upsample a whole volume (no state) or the next slab of one."""
         is_start = state is None or not state.seen(self.conv)
         wide = self.conv(x, state).permute(0, 2, 3, 4, 1)

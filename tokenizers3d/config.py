@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from torch import nn
 
 from tokenizers3d.errors import ConfigError
 from tokenizers3d.quantizers import FSQ, LFQ, Identity
 from tokenizers3d.types import Mode
 
-QUANTIZERS: dict[str, type[nn.Module]] = {"lfq": LFQ, "fsq": FSQ, "identity": Identity}
+QUANTIZERS: dict[str, type[LFQ | FSQ | Identity]] = {"lfq": LFQ, "fsq": FSQ, "identity": Identity}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,9 @@ class TokenizerConfig:
         if self.quantizer not in QUANTIZERS:
             raise ConfigError("unknown quantizer", expected=" or ".join(QUANTIZERS), found=self.quantizer)
         if self.num_res_blocks < 1 or any(self.filters * m % self.num_groups for m in self.channel_multipliers):
-            raise ConfigError("num_res_blocks >= 1, and num_groups must divide every width", found=(self.num_res_blocks, self.filters, self.num_groups))
+            raise ConfigError(
+                "num_res_blocks >= 1, and num_groups must divide every width", found=(self.num_res_blocks, self.filters, self.num_groups)
+            )
         if set(self.modes) - {"stream", "windowed"}:
             raise ConfigError("unknown mode", expected="stream or windowed", found=self.modes)
 
@@ -65,7 +66,8 @@ class TokenizerConfig:
         if unknown:
             raise ConfigError("unknown tokenizer settings", expected=", ".join(cls.__dataclass_fields__), found=", ".join(unknown))
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            return cls(**tuples)
         except TypeError as error:
             raise ConfigError("tokenizer settings of a wrong kind", found=str(error)) from error
 

@@ -1,6 +1,7 @@
 """The causal encoder: wavelet bands in, one latent vector a token out."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from tokenizers3d.causal import LAYOUT, CausalConv3d, ResBlock, SliceNorm, StreamState
 
 
-def run_blocks(blocks: nn.ModuleList, x: Tensor, state: StreamState | None, *, recompute: bool) -> Tensor:
+def run_blocks(blocks: nn.Module, x: Tensor, state: StreamState | None, *, recompute: bool) -> Tensor:
     """Residual blocks in turn; with `recompute` their insides are computed again in the backward pass instead of stored."""
-    for block in blocks:
+    for block in blocks.children():
         x = checkpoint(block, x, state, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x, state)
     return x
 
@@ -21,7 +22,7 @@ def run_blocks(blocks: nn.ModuleList, x: Tensor, state: StreamState | None, *, r
 def res_blocks(in_channels: int, out_channels: int, num_blocks: int, num_groups: int) -> nn.ModuleList:
     """The first block changes the width, the others keep it."""
     widths = [in_channels] + [out_channels] * num_blocks
-    return nn.ModuleList(ResBlock(a, b, num_groups) for a, b in zip(widths[:-1], widths[1:], strict=True))
+    return nn.ModuleList(ResBlock(a, b, num_groups) for a, b in pairwise(widths))
 
 
 class Encoder(nn.Module):

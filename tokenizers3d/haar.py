@@ -26,7 +26,7 @@ def _merge(low: Tensor, high: Tensor, axis: int) -> Tensor:
     return torch.stack([low + high, low - high], axis + 1).flatten(axis, axis + 1)
 
 
-def haar_pairs(x: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b 8c z/2 y/2 x/2"]:
+def haar_pairs(x: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b bands z2 y2 x2"]:
     """One level of the wavelet on even sizes; slices are paired as they come (a later slab of a stream)."""
     if any(size % 2 for size in x.shape[2:]):
         raise ShapeError("the wavelet pairs voxels", expected="even sizes z y x", found=tuple(x.shape[2:]))
@@ -36,7 +36,7 @@ def haar_pairs(x: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b 8c z/2 y/2 x/2
     return torch.cat(bands, 1) / _BANDS
 
 
-def haar(x: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b 8c (z+1)/2 y/2 x/2"]:
+def haar(x: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b bands z2 y2 x2"]:
     """One level of the wavelet on an odd number of slices, the first of which stands alone.
 
     >>> haar(torch.ones(1, 1, 5, 4, 4)).shape
@@ -47,7 +47,7 @@ def haar(x: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b 8c (z+1)/2 y/2 x/2"]
     return haar_pairs(torch.cat([x[:, :, :1], x], 2))
 
 
-def unhaar_pairs(bands: Float[Tensor, "b 8c z y x"]) -> Float[Tensor, "b c 2z 2y 2x"]:
+def unhaar_pairs(bands: Float[Tensor, "b bands z y x"]) -> Float[Tensor, "b c z2 y2 x2"]:
     """Inverse of `haar_pairs`."""
     if bands.shape[1] % _BANDS:
         raise ShapeError("the inverse wavelet needs 8 bands a channel", expected="a multiple of 8 channels", found=bands.shape[1])
@@ -57,7 +57,7 @@ def unhaar_pairs(bands: Float[Tensor, "b 8c z y x"]) -> Float[Tensor, "b c 2z 2y
     return parts[0]
 
 
-def unhaar(bands: Float[Tensor, "b 8c z y x"]) -> Float[Tensor, "b c 2z-1 2y 2x"]:
+def unhaar(bands: Float[Tensor, "b bands z y x"]) -> Float[Tensor, "b c z2 y2 x2"]:
     """Inverse of `haar`: the doubled first slice is given once.
 
     >>> x = torch.randn(1, 1, 5, 4, 4)

@@ -67,8 +67,7 @@ def tokenizer_loss(
     parts = {"l1": error.abs().mean(), "mse": error.square().mean(), "gradient": gradient_difference(reconstruction, x)}
     loss = weights.l1 * parts["l1"] + weights.mse * parts["mse"] + weights.gradient * parts["gradient"]
     if isinstance(tokenizer.quantizer, LFQ):
-        options = {"inverse_temperature": weights.inverse_temperature, "eps": weights.eps, "across_ranks": across_ranks}
-        terms = tokenizer.quantizer.terms(latents, **options)
+        terms = tokenizer.quantizer.terms(latents, inverse_temperature=weights.inverse_temperature, eps=weights.eps, across_ranks=across_ranks)
         entropy = terms.per_sample_entropy - weights.diversity * terms.batch_entropy
         loss = loss + weights.commitment * terms.commitment + weights.entropy_at(step) * entropy
         parts |= {"commitment": terms.commitment, "token_entropy": terms.per_sample_entropy, "batch_entropy": terms.batch_entropy}

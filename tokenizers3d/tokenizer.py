@@ -10,11 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tokenizers3d.causal import StreamState
+from tokenizers3d.codes import codes_to_levels, codes_to_signs
 from tokenizers3d.config import QUANTIZERS, TokenizerConfig, read_config
 from tokenizers3d.decoder import Decoder
 from tokenizers3d.encoder import Encoder
 from tokenizers3d.errors import CheckpointError, ShapeError
 from tokenizers3d.haar import haar, haar_pairs, unhaar, unhaar_pairs
+from tokenizers3d.quantizers import FSQ, LFQ, Identity
 from tokenizers3d.slabs import pad_slab, require_volume, slabs_of, stream_chunks
 from tokenizers3d.types import Mode, TokenGrid
 from tokenizers3d.weights import content_hash, load_strictly, read_tensors, write_tensors
@@ -41,7 +43,7 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.config = config
         self.provenance: dict[str, Any] = {}
-        self.quantizer = QUANTIZERS[config.quantizer](**config.quantizer_args)
+        self.quantizer: LFQ | FSQ | Identity = QUANTIZERS[config.quantizer](**config.quantizer_args)
         self.encoder = Encoder(_BANDS, self.quantizer.num_channels, **config.networks())
         self.decoder = Decoder(self.quantizer.num_channels, _BANDS, **config.networks())
         self.eval()
@@ -135,11 +137,12 @@ class Tokenizer(nn.Module):
         self, slabs: Iterable[Float[Tensor, "b 1 z y x"]], *, affine: Float[np.ndarray, "4 4"] | None = None, chunk_slices: int = 16
     ) -> TokenGrid:
         """Tokens of a volume that comes as slabs of any thickness, from the first slice on; equals `encode` of the whole."""
-        state, size, parts = StreamState(), [0, 0, 0], []
+        state, size = StreamState(), [0, 0, 0]
+        parts: list[Tensor] = []
         for chunk, num_slices in stream_chunks(slabs, self.stride_vox, chunk_slices):
             wavelet = haar_pairs if parts else haar
             latents = self.encoder(wavelet(chunk.to(self.device, self.dtype)), state)
-            parts.append(latents if self.quantizer.levels is None else self.quantizer(latents)[1])
+            parts.append(latents if isinstance(self.quantizer, Identity) else self.quantizer(latents)[1])
             size = [size[0] + num_slices[0], num_slices[1], num_slices[2]]
         return self._grid(parts, (size[0], size[1], size[2]), "stream", affine)
 
@@ -176,7 +179,7 @@ class Tokenizer(nn.Module):
 
     def _grid(self, parts: list[Tensor], shape_vox: tuple[int, ...], mode: Mode, affine: np.ndarray | None) -> TokenGrid:
         tokens = torch.cat(parts, 2) if parts[0].dim() == 5 else torch.cat(parts, 1)
-        if tokens.dim() == 5 and self.quantizer.levels is not None:
+        if tokens.dim() == 5 and not isinstance(self.quantizer, Identity):
             tokens = self.quantizer(tokens)[1]
         is_codes = tokens.dim() == 4
         levels = self.quantizer.levels
@@ -213,9 +216,8 @@ class Tokenizer(nn.Module):
 
 def _slice_tokens(grid: TokenGrid, start: int, stop: int) -> Float[Tensor, "b c z y x"]:
     """Vectors of a range of token slices; the rest of the volume stays packed in its codes."""
-    from tokenizers3d.codes import codes_to_levels, codes_to_signs
-
-    if grid.latents is not None:
-        return grid.latents[:, :, start:stop]
-    codes = grid.codes[:, start:stop]
-    return codes_to_signs(codes, grid.num_bits) if grid.levels is None else codes_to_levels(codes, grid.levels)
+    codes = grid.codes
+    if codes is None:
+        return grid.vectors()[:, :, start:stop]
+    part = codes[:, start:stop]
+    return codes_to_signs(part, grid.num_bits) if grid.levels is None else codes_to_levels(part, grid.levels)

@@ -67,7 +67,9 @@ class TokenizerTraining:
 
     def __init__(self, tokenizer: Tokenizer, config: TrainConfig) -> None:
         self.tokenizer, self.config, self.step = tokenizer.train(), config, 0
-        self.optimizer = torch.optim.Adam([p for p in tokenizer.parameters() if p.requires_grad], lr=config.learning_rate, betas=config.betas, fused=True)
+        self.optimizer = torch.optim.Adam(
+            [p for p in tokenizer.parameters() if p.requires_grad], lr=config.learning_rate, betas=config.betas, fused=True
+        )
         self.average = {name: tensor.detach().clone() for name, tensor in tokenizer.state_dict().items()}
 
     def train_step(self, x: Float[Tensor, "b 1 z y x"]) -> dict[str, float]:
@@ -83,7 +85,11 @@ class TokenizerTraining:
             average_over_ranks([p.grad for p in self.tokenizer.parameters() if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(self.tokenizer.parameters(), self.config.max_grad_norm)
         if not (loss.isfinite() and norm.isfinite()):
-            raise CheckpointError("loss or gradient is not finite", found=f"loss {loss.item()}, norm {norm.item()} at step {self.step}", hint="Go on from the last checkpoint with a smaller learning rate.")
+            raise CheckpointError(
+                "loss or gradient is not finite",
+                found=f"loss {loss.item()}, norm {norm.item()} at step {self.step}",
+                hint="Go on from the last checkpoint with a smaller learning rate.",
+            )
         self.optimizer.step()
         self.step += 1
         if self.config.sync_every > 1 and self.step % self.config.sync_every == 0:

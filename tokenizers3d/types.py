@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
@@ -32,6 +31,7 @@ class TokenGrid:
         levels: values of each channel for finite scalar quantization; None means signs.
         affine: maps the volume's `(z, y, x, 1)` voxel indices to RAS mm.
 
+    >>> import torch
     >>> grid = TokenGrid(torch.full((1, 1, 2, 2), 5), None, 3, (8, 8, 8), (1, 16, 16))
     >>> grid.vectors()[0, :, 0, 0, 0].tolist(), grid.centres_vox()[0].tolist()
     ([1.0, -1.0, 1.0], [0.0])
@@ -66,7 +66,8 @@ class TokenGrid:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Tokens along z y x."""
-        tokens = self.codes if self.codes is not None else self.latents
+        tokens = self.latents if self.codes is None else self.codes
+        assert tokens is not None
         z, y, x = tokens.shape[-3:]
         return z, y, x
 
@@ -82,7 +83,8 @@ class TokenGrid:
 
     def vectors(self) -> Float[Tensor, "b c z y x"]:
         """Tokens as vectors: signs +-1, levels in [-1, 1], or the latents themselves; float32."""
-        if self.latents is not None:
+        if self.codes is None:
+            assert self.latents is not None
             return self.latents.float()
         return codes_to_signs(self.codes, self.num_bits) if self.levels is None else codes_to_levels(self.codes, self.levels)
 

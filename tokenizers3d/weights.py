@@ -22,7 +22,7 @@ def content_hash(tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = N
     for name in sorted(tensors):
         tensor = tensors[name].detach().to("cpu", dtype=dtype).contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
 
 
@@ -55,13 +55,15 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError("no such weights", path=path, hint="Give a .safetensors file.")
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: safe_open is not a mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = {key: _parse(value) for key, value in (file.metadata() or {}).items()}
     except (SafetensorError, ValueError, OSError) as error:
         raise CheckpointError("not readable as safetensors", path=path, found=str(error).splitlines()[0], hint="Truncated? Copy it again.") from error
     stored = metadata.get("sha256")
     if stored is not None and stored != content_hash(tensors):
-        raise CheckpointError("the tensors are not those that were saved", path=path, expected=f"sha256 {stored[:12]}", found="another", hint="Copy the file again.")
+        raise CheckpointError(
+            "the tensors are not those that were saved", path=path, expected=f"sha256 {stored[:12]}", found="another", hint="Copy the file again."
+        )
     return tensors, metadata
 
 
@@ -81,5 +83,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], *, path: str
     for problem, names in (("missing keys", missing), ("unknown keys", extra), ("misshapen tensors", wrong)):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise CheckpointError(f"{problem} in the weights", path=path, found=", ".join(names[:3]) + more, hint="Is this the config they were made with?")
+            raise CheckpointError(
+                f"{problem} in the weights", path=path, found=", ".join(names[:3]) + more, hint="Is this the config they were made with?"
+            )
     module.load_state_dict(dict(tensors), strict=True)

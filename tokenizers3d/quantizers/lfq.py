@@ -102,8 +102,8 @@ class LFQ(nn.Module):
         (0.0, 0.6931)
         """
         logits = x.reshape(-1, self.num_bits) * (4 * inverse_temperature)
-        joint = 0
         per_sample = logits.new_zeros(())
+        joint = logits.new_zeros(2 ** (self.num_bits // 2), 2 ** (self.num_bits - self.num_bits // 2))
         for chunk in logits.split(_TOKENS_PER_CHUNK):
             if logits.requires_grad and len(logits) > _TOKENS_PER_CHUNK:
                 entropy, counts = checkpoint(self._chunk, chunk, use_reentrant=False)
@@ -112,7 +112,7 @@ class LFQ(nn.Module):
             per_sample, joint = per_sample + entropy, joint + counts
         mean = joint / len(logits)
         if across_ranks and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            mean = all_reduce(mean, "avg", dist.group.WORLD)
+            mean = all_reduce(mean, "avg", list(range(dist.get_world_size())))
         return per_sample / len(logits), _entropy(mean, eps)
 
     def _chunk(self, logits: Float[Tensor, "n c"]) -> tuple[Tensor, Tensor]:
