@@ -3,7 +3,7 @@
 The rule: a scan is CT when it holds soft tissue (-200..300 HU, at least 2% of the voxels) together with air or lung (below
 -700 HU, at least 0.5%). The same test on values that are shifted by a usual intercept finds CT that was rescaled twice
 (CT-RATE's corrected volumes read with the old loader: -1024 or -8192 once too often) or never. A scan without relevant negative
-values is MR. Everything else is `unknown`, and the user says what it is.
+values is MR, unless it is distributed like CT whose intercept of -1024 was never applied. Everything else is `unknown`, and the user says what it is.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,10 @@ _SOFT_FRACTION, _AIR_FRACTION = 0.02, 0.005
 _RANGE_HU = (-1100.0, 3100.0)
 _TWICE = (-1024.0, -8192.0)
 _NEVER = (1024.0, 8192.0)
+# Strict, because MR may hold any positive values: none of 600 MR at random scales passed, all of 7 CT did.
+_RAW_SOFT_HU, _RAW_SOFT_FRACTION, _RAW_AIR_FRACTION = (-150.0, 150.0), 0.6, 0.05
+# MR dips below zero where a resampling rang at an edge; fat in a CT without air dips further.
+_RINGING = 0.08
 _PADDING_BELOW_HU, _PADDING_FRACTION = -1100, 0.005
 AIR_HU = -1024
 
@@ -52,7 +56,7 @@ def guess(array: np.ndarray) -> Finding:
     for shift in _NEVER:
         if low > -100 and _is_raw_ct(values - shift):
             return Finding("CT", shift)
-    if high <= 255 or low < -0.2 * high:
+    if high <= 255 or low < -_RINGING * high:
         return Finding("unknown")
     return Finding("MR")
 
@@ -79,7 +83,7 @@ def _is_ct(inner_hu: np.ndarray, all_hu: np.ndarray) -> bool:
 def _is_raw_ct(hu: np.ndarray) -> bool:
     """Stored values without their intercept: air at its place, and most of the rest within the narrow band of soft tissue."""
     dense = hu[hu > -500]
-    return dense.size > 0 and _within(hu, (-1100.0, -900.0)) >= 0.05 and _within(dense, (-150.0, 150.0)) >= 0.6
+    return dense.size > 0 and _within(hu, _AIR_HU) >= _RAW_AIR_FRACTION and _within(dense, _RAW_SOFT_HU) >= _RAW_SOFT_FRACTION
 
 
 def decide(array: np.ndarray, *, declared: Modality | None, given: Modality | None, judge: Judge) -> Modality:
