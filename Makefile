@@ -27,8 +27,11 @@ check: $(VENV)/installed-dev ## what must hold before a change lands: style, typ
 	$(BIN)/lint-imports
 	$(PYTEST) $(HOOK)
 
-bench: install ## time reading, writing and resampling against nibabel and SimpleITK
+bench: install ## time and correctness of reading, resampling, measuring and the CT expert, beside others in the same run
+	$(BIN)/python -m benchmarks.bench_nifti
 	$(BIN)/python -m benchmarks.bench_volume
+	$(BIN)/python -m benchmarks.bench_measure
+	$(BIN)/python -m benchmarks.bench_threshold_ct
 
 bench-tokenizer: install ## time and memory of streamed encoding
 	$(BIN)/python -m benchmarks.bench_tokenizer
