@@ -30,6 +30,7 @@ from vol3d.vlm.view import Visuals
 logger = logging.getLogger(__name__)
 
 DEMO = "demo"
+SHIPPED_TOKENIZER = "tokenizer_small_8x8x8.safetensors"
 
 
 @dataclass(frozen=True)
@@ -217,18 +218,21 @@ def load_model(
 
     Args:
         name_or_path: `demo` (ships with the package) or a file that `vol3d.vlm.saving.save` wrote.
-        tokenizer: the visual tokenizer's file; `tokenizer.safetensors` beside the model where None.
+        tokenizer: the visual tokenizer's file; where None `tokenizer.safetensors` beside the model, else the one that ships.
         device, dtype, attention: of the language model.
 
     Raises CheckpointError (missing, damaged, or trained on other base weights or another tokenizer), ResourceError.
     """
     from vol3d.vlm.saving import load
 
-    path = Path(str(files("vol3d") / "assets" / "demo" / "vlm.safetensors")) if name_or_path == DEMO else Path(name_or_path)
+    assets = Path(str(files("vol3d"))) / "assets"
+    path = assets / "demo_vlm.safetensors" if name_or_path == DEMO else Path(name_or_path)
     if path.is_dir():
         path = path / "vlm.safetensors"
     model = load(path, device=device, dtype=dtype, attention=attention)
-    beside = Path(tokenizer) if tokenizer is not None else path.parent / "tokenizer.safetensors"
-    model.attach_tokenizer(Tokenizer.load(beside).to(device), beside)
+    beside = path.parent / "tokenizer.safetensors"
+    # Whichever is taken, attaching refuses it if the model was trained on another one's tokens.
+    visual = Path(tokenizer) if tokenizer is not None else beside if beside.exists() else assets / SHIPPED_TOKENIZER
+    model.attach_tokenizer(Tokenizer.load(visual).to(device), visual)
     decoding.merge_adapters(model)
     return model.eval()
