@@ -9,45 +9,42 @@ from typing import Any
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from vol3d.extras import require
-from vol3d.vlm.attention_spans import SpanPlan, plan_spans
+from vol3d.vlm.attention_spans import SpanPlan, plan_pieces, plan_spans
 
 Attend = Callable[[Tensor, Tensor, Tensor, float | None], Tensor]
 
 
 def span_loop(segment_ids: Int[Tensor, "rows n"], parent_ids: Int[Tensor, "rows n"]) -> Attend:
-    """SDPA once per run: exact, differentiable, and no key outside a run is ever visited. The fastest on a CPU."""
-    runs, length = plan_spans(segment_ids, parent_ids).runs, segment_ids.shape[1]
-    masks = {(r.num_queries, r.num_keys) for r in runs if r.num_keys > r.num_queries}
-    # Bottom-right causal; SDPA's own is_causal is aligned at the top left and would hide the prefix.
-    bias = {s: torch.ones(s, dtype=torch.bool, device=segment_ids.device).tril(s[1] - s[0]) for s in masks}
+    """SDPA once for each prefix and each handful of branches: exact, differentiable, and the fastest on a CPU."""
+    pieces, length = plan_pieces(plan_spans(segment_ids, parent_ids).runs), segment_ids.shape[1]
+    lengths = [piece.length for piece in pieces]
+    masks = [None if p.prefix is None else _family_mask(lengths[p.prefix], p.branches, segment_ids.device) for p in pieces]
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        # All rows side by side, so that a run is a slice of one axis.
-        key, value = (_flat_heads(x, query.shape[1]) for x in (key, value))
-        query = rearrange(query, "b h n d -> 1 h (b n) d")
+        # All rows side by side; `split` and not slices, whose backward would fill a whole row with zeros for each piece.
+        key, value = (repeat(x, "b hk n d -> 1 (hk g) (b n) d", g=query.shape[1] // x.shape[1]) for x in (key, value))
+        queries, keys, values = (x.split(lengths, dim=2) for x in (rearrange(query, "b h n d -> 1 h (b n) d"), key, value))
         outputs = []
-        for run in runs:
-            own = slice(run.start, run.stop)
-            if run.num_keys == run.num_queries:
-                out = scaled_dot_product_attention(query[:, :, own], key[:, :, own], value[:, :, own], is_causal=True, scale=scale)
-            else:
-                before = slice(run.prefix_start, run.prefix_stop)
-                keys, values = (torch.cat([x[:, :, before], x[:, :, own]], dim=2) for x in (key, value))
-                mask = bias[run.num_queries, run.num_keys]
-                out = scaled_dot_product_attention(query[:, :, own], keys, values, attn_mask=mask, scale=scale)
-            outputs.append(out)
+        for i, (piece, mask) in enumerate(zip(pieces, masks, strict=True)):
+            if piece.prefix is None:
+                outputs.append(scaled_dot_product_attention(queries[i], keys[i], values[i], is_causal=True, scale=scale))
+                continue
+            seen_keys, seen_values = (torch.cat([x[piece.prefix], x[i]], dim=2) for x in (keys, values))
+            outputs.append(scaled_dot_product_attention(queries[i], seen_keys, seen_values, attn_mask=mask, scale=scale))
         return rearrange(torch.cat(outputs, dim=2), "1 h (b n) d -> b n h d", n=length)
 
     return attend
 
 
-def _flat_heads(x: Tensor, num_heads: int) -> Tensor:
-    return repeat(x, "b hk n d -> 1 (hk g) (b n) d", g=num_heads // x.shape[1])
+def _family_mask(prefix: int, branches: tuple[int, ...], device: torch.device) -> Bool[Tensor, "q k"]:
+    """Branches see all of the prefix and themselves causally, not each other."""
+    own = torch.block_diag(*(torch.ones(n, n, dtype=torch.bool) for n in branches)).bool().tril()
+    return torch.cat([torch.ones(len(own), prefix, dtype=torch.bool), own], dim=1).to(device)
 
 
 def flex(segment_ids: Int[Tensor, "rows n"], parent_ids: Int[Tensor, "rows n"]) -> Attend:

@@ -38,8 +38,8 @@ def load_language_model(
     try:
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation=implementation)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except OSError as error:
-        first = str(error).splitlines()[0]
+    except (OSError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         hint = f"Give {SMOLLM2}, a folder, or a name that the Hub knows."
         raise CheckpointError(f"no language model {name!r} could be loaded", found=first, hint=hint) from error
     return model.to(device).eval(), tokenizer
