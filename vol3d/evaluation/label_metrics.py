@@ -1,7 +1,8 @@
 """Clinical agreement on binary labels: precision, recall and F1 (macro, micro, weighted), and CRG with the J that it stands for.
 
-CRG (BTB3D; VLM3D challenge) has a closed form: `CRG = 1 / (3 - 2 J)` with `J` = pooled true positive rate - pooled false positive rate. Whoever
-ignores the scan scores exactly 1/3, so J is printed beside it.
+CRG (BTB3D; VLM3D challenge) has a closed form: `CRG = 1 / (3 - 2 J)` with `J` = pooled true positive rate - pooled false positive rate. All negative,
+all positive and coin flips score exactly 1/3; whoever guesses common labels more often scores above that without a look at the scan, because the
+rates are pooled over labels. So J is printed beside CRG, and baselines beside both.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ def youden_j(sums: Float[np.ndarray, "r m"]) -> Float[np.ndarray, " r"]:
 
 
 def crg(sums: Float[np.ndarray, "r m"]) -> Float[np.ndarray, " r"]:
-    """Clinically relevant generation score; 1/3 for whoever ignores the scan, 1 for perfect labels.
+    """Clinically relevant generation score; 1/3 for all negative, all positive and coin flips, 1 for perfect labels.
 
     >>> columns = confusion_columns(np.array([[1, 0], [0, 1]]), np.zeros((2, 2), int))
     >>> crg(columns.sum(0, keepdims=True)).round(6).tolist()

@@ -54,11 +54,18 @@ def test_our_crg_f1_and_averages_equal_theirs():
 
 
 @pytest.mark.parametrize("guess", [0, 1])
-def test_whoever_ignores_the_scan_scores_a_third(guess):
+def test_all_negative_and_all_positive_score_a_third(guess):
     truth = (np.random.default_rng(0).random((200, 18)) < 0.2).astype(int)
     sums = confusion_columns(truth, np.full_like(truth, guess)).sum(0, keepdims=True)
     assert crg(sums)[0] == pytest.approx(1 / 3)
     assert youden_j(sums)[0] == pytest.approx(0)
+
+
+def test_guessing_common_labels_scores_above_a_third_without_a_scan():
+    rng = np.random.default_rng(0)
+    prevalence = np.linspace(0.02, 0.5, 18)
+    truth, guess = ((rng.random((2000, 18)) < prevalence).astype(int) for _ in range(2))
+    assert youden_j(confusion_columns(truth, guess).sum(0, keepdims=True))[0] > 0.05
 
 
 def test_ct_clip_thresholds_and_scores():

@@ -1,0 +1,163 @@
+"""`vol3d evaluate ...` on small files: rows with provenance in --json, one line where the input is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vol3d.cli.main import main
+
+QUESTIONS = [
+    {
+        "qid": f"q{i}", "image_id": f"scan_{i // 3}", "question": "Size?", "mc_question": "Size? A. 1 cm3 B. 2 cm3 C. 3 cm3 D. 4 cm3",
+        "correct_option": "ABCD"[i % 4], "answer": str(i % 4 + 1), "organ": "liver", "question_type": "measurement", "question_subtype": "lesion volume measurement",
+    }
+    for i in range(24)
+]  # fmt: skip
+
+
+def _jsonl(path, records):
+    path.write_text("\n".join(json.dumps(r) for r in records))
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return {
+        "questions": _jsonl(tmp_path / "q.jsonl", QUESTIONS),
+        "good": _jsonl(
+            tmp_path / "good.jsonl", [{"qid": q["qid"], "prediction": f"Based on the CT, the answer is {q['correct_option']}"} for q in QUESTIONS]
+        ),
+        "bad": _jsonl(tmp_path / "bad.jsonl", [{"qid": q["qid"], "prediction": "A"} for q in QUESTIONS]),
+        "folder": tmp_path,
+    }
+
+
+def _run(capsys, *arguments):
+    code = main(["evaluate", *map(str, arguments)])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    return json.loads(captured.out)
+
+
+def _rows(document):
+    return {r["metric"]: r for r in document["rows"]}
+
+
+def test_vqa_strict_and_published(files, capsys):
+    ours = _run(
+        capsys, "vqa", "--questions", files["questions"], "--predictions", files["good"], "--resamples", "50", "--train", files["questions"], "--json"
+    )
+    assert set(ours["rows"][0]) == {"metric", "n", "value", "ci_low", "ci_high"}
+    assert _rows(ours)["score"]["value"] == 1.0
+    assert _rows(ours)["baseline_majority/score"]["value"] < 1.0
+    assert set(ours["provenance"]["data"]) == {"q.jsonl", "good.jsonl"}
+    published = _run(capsys, "vqa", "--questions", files["questions"], "--predictions", files["good"], "--scorer", "deeptumorvqa", "--json")
+    assert _rows(published)["overall"]["value"] == 0.25  # "Based on ..." is always read as B
+    assert "compatibility" in published["provenance"]["scorer"]
+
+
+def test_compare_and_page_of_two_results(files, capsys):
+    folder = files["folder"]
+    for name in ("good", "bad"):
+        _run(
+            capsys,
+            "vqa",
+            "--questions",
+            files["questions"],
+            "--predictions",
+            files[name],
+            "--model",
+            name,
+            "--resamples",
+            "50",
+            "--output",
+            folder / f"{name}.json",
+            "--json",
+        )
+    document = _run(capsys, "compare", folder / "good.json", folder / "bad.json", "--by", "all", "--json")
+    assert document["rows"][0]["verdict"] == "win"
+    assert document["rows"][0]["value"] == 0.75
+    assert main(["evaluate", "page", str(folder / "good.json"), str(folder / "bad.json"), "--output", str(folder / "page.html")]) == 0
+    page = (folder / "page.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "good" in page
+    assert "<svg" in page
+    assert "<script" not in page
+
+
+def test_report_with_baselines(tmp_path, capsys):
+    texts = [f"The lungs are clear. A {i} mm nodule is seen in the right lung." if i % 2 else "The lungs are clear. No nodule." for i in range(12)]
+    references = tmp_path / "ref.csv"
+    references.write_text("id,report\n" + "\n".join(f's{i},"{t}"' for i, t in enumerate(texts)))
+    hypotheses = tmp_path / "hyp.json"
+    hypotheses.write_text(json.dumps({f"s{i}": t for i, t in enumerate(texts)}))
+    rows = _rows(_run(capsys, "report", "--references", references, "--hypotheses", hypotheses, "--train", references, "--resamples", "20", "--json"))
+    assert rows["clinical/j"]["value"] == 1.0
+    assert rows["entity/f1"]["value"] == 1.0
+    assert rows["baseline_constant/clinical/j"]["value"] < 1.0
+    assert rows["baseline_other_patient/words/bleu_1"]["value"] < rows["words/bleu_1"]["value"]
+    published = _rows(_run(capsys, "report", "--references", references, "--hypotheses", hypotheses, "--scorer", "vlm3d", "--json"))
+    assert published["BLEU_1"]["value"] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_baselines_and_labeller_on_real_reports(shared_real, capsys):
+    reports = shared_real / "ct_rate_reports" / "reports_and_labels_800.csv"
+    rows = _rows(_run(capsys, "baselines", reports, "--resamples", "20", "--no-labels", "--json"))
+    assert rows["constant/words/bleu_1"]["value"] > 0.439  # BTB3D's published BLEU-1: beaten by one sentence list for everybody
+    assert rows["other_patient/words/bleu_1"]["value"] > 0.4
+
+
+def test_classification_and_retrieval(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, (40, 2))
+    for name, values in {"truth": truth, "prob": np.round(0.6 * truth + 0.4 * rng.random((40, 2)), 3)}.items():
+        (tmp_path / f"{name}.csv").write_text("id,x,y\n" + "\n".join(f"valid_{i}_a_1,{a},{b}" for i, (a, b) in enumerate(values)))
+    arguments = ("--truth", tmp_path / "truth.csv", "--probabilities", tmp_path / "prob.csv", "--resamples", "50", "--json")
+    assert _rows(_run(capsys, "classification", *arguments))["auroc"]["value"] == 1.0
+    assert _rows(_run(capsys, "classification", *arguments, "--scorer", "ct_clip"))["auroc"]["value"] == 1.0
+    features = rng.normal(size=(40, 8))
+    np.savez(tmp_path / "f.npz", features=features, ids=np.array([f"valid_{i // 2}_a_{i % 2 + 1}" for i in range(40)]))
+    rows = _rows(_run(capsys, "retrieval", "--queries", tmp_path / "f.npz", "--ks", "1", "5", "--pools", "8", "--resamples", "20", "--json"))
+    assert rows["recall@1"]["value"] < 0.5
+    rows = _rows(_run(capsys, "probes", "--features", tmp_path / "f.npz", "--json"))
+    assert rows["effective_rank"]["value"] > 5
+
+
+def test_probes_and_power(files, capsys):
+    rows = _rows(
+        _run(
+            capsys,
+            "probes",
+            "--questions",
+            files["questions"],
+            "--predictions",
+            files["good"],
+            "--probed",
+            f"blank={files['bad']}",
+            "--resamples",
+            "50",
+            "--json",
+        )
+    )
+    assert rows["blank/drop"]["value"] == 0.75
+    assert _run(capsys, "power", "--difference", "0.05", "--discordant", "0.3", "--json")["questions"] == 940
+
+
+def test_wrong_input_is_one_line(files, tmp_path, capsys):
+    (tmp_path / "empty.jsonl").write_text("")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    for arguments in (
+        ["vqa", "--predictions", files["good"]],
+        ["vqa", "--questions", files["questions"], "--predictions", tmp_path / "empty.jsonl"],
+        ["vqa", "--questions", files["questions"], "--predictions", tmp_path / "missing.jsonl"],
+        ["labeller", files["questions"]],
+        ["baselines", files["questions"]],
+        ["probes"],
+        ["probes", "--features", tmp_path / "objects.npy"],
+        ["power", "--difference", "0.5", "--discordant", "0.3"],
+        ["compare", files["questions"], files["questions"]],
+    ):
+        assert main(["evaluate", *map(str, arguments)]) == 2, arguments
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1, error
