@@ -22,7 +22,7 @@ def content_hash(tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = N
     for name in sorted(tensors):
         tensor = tensors[name].detach().to("cpu", dtype=dtype).contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
