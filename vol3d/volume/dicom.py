@@ -8,7 +8,7 @@ import numpy as np
 
 from vol3d.errors import VolumeError
 from vol3d.extras import require
-from vol3d.volume.dicom_series import HEADER_TAGS, Slice, sort_slices
+from vol3d.volume.dicom_series import HEADER_TAGS, Slice, parse_slice, sort_slices
 from vol3d.volume.files import open_regular
 from vol3d.volume.judge import Judge
 from vol3d.volume.stored import ReadOptions, Stored, rescale
@@ -29,44 +29,41 @@ def read_dicom(path: str | Path, options: ReadOptions, judge: Judge) -> Stored:
     with warnings.catch_warnings():
         # pydicom warns about every odd value of a header; what matters is checked here.
         warnings.simplefilter("ignore")
-        headers = _headers(Path(path), pydicom, judge)
-        slices, affine = sort_slices(headers, judge)
-        first = slices[0].header
-        shape = (len(slices), int(first.Rows), int(first.Columns))
+        slices, affine = sort_slices(_slices(Path(path), pydicom, judge), judge)
+        first = slices[0]
+        shape = (len(slices), first.rows or 0, first.columns or 0)
         judge.require_budget(shape, 4, options.max_voxels)
         planes, rescales = [], set()
         for item in slices:
             plane, pair = _plane(item, pydicom, judge)
             planes.append(plane)
             rescales.add(pair)
-    modality = str(first.get("Modality", None) or "")
-    if modality == "CT" and rescales == {None}:
+    if first.modality == "CT" and rescales == {None}:
         judge.note("no_rescale", "the slices state no rescale slope and intercept: stored values used as they are")
     return Stored(
         array=np.stack(planes),
         affine=affine,
         facts={"format": "dicom", "slices": len(slices), "rescales": len(rescales), "stored_dtype": str(planes[0].dtype)},
-        modality=_MODALITIES.get(modality, "unknown" if modality else None),
+        modality=_MODALITIES.get(first.modality, "unknown" if first.modality else None),
     )
 
 
-def _headers(folder: Path, pydicom: Any, judge: Judge) -> list[tuple[Path, Any]]:
+def _slices(folder: Path, pydicom: Any, judge: Judge) -> list[Slice]:
     found, ignored = [], 0
     for file in sorted(folder.iterdir()):
         if file.is_dir() or file.name.startswith("."):
             continue
         with open_regular(file) as opened:
-            head = opened.read(132)
-            if head[128:] != b"DICM":
+            if opened.read(132)[128:] != b"DICM":
                 ignored += 1
                 continue
             opened.seek(0)
             try:
                 header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=HEADER_TAGS)
+                if str(header.file_meta.get("MediaStorageSOPClassUID", "")) != _DIRECTORY_UID:
+                    found.append(parse_slice(file, header))
             except Exception as error:  # noqa: BLE001 - pydicom raises many kinds for one damaged file
                 judge.refuse(VolumeError, f"{file.name} is a damaged DICOM file: {error}", hint="Copy the series again.")
-        if str(header.file_meta.get("MediaStorageSOPClassUID", "")) != _DIRECTORY_UID:
-            found.append((file, header))
     if not found:
         folders = any(child.is_dir() for child in folder.iterdir())
         hint = "Name one of its subfolders." if folders else "Give the folder that holds the slices."
@@ -88,18 +85,17 @@ def _plane(item: Slice, pydicom: Any, judge: Judge) -> tuple[np.ndarray, tuple[f
         raise
     except Exception as error:  # noqa: BLE001 - each decoder raises its own kinds
         judge.refuse(VolumeError, f"the pixels of {item.path.name} cannot be decoded: {error}", hint="The file is damaged: copy the series again.")
-    if pixels.shape != (item.header.Rows, item.header.Columns):
+    if pixels.shape != (item.rows, item.columns):
         judge.refuse(
             VolumeError,
             f"{item.path.name} has pixels of another size than it says",
-            expected=f"{item.header.Rows}x{item.header.Columns}",
+            expected=f"{item.rows}x{item.columns}",
             found=pixels.shape,
             hint="The file is damaged: copy the series again.",
         )
-    slope, intercept = item.header.get("RescaleSlope", None), item.header.get("RescaleIntercept", None)
-    if slope is None and intercept is None:
+    if item.slope is None and item.intercept is None:
         return pixels, None
-    pair = (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept))
+    pair = (1.0 if item.slope is None else item.slope, 0.0 if item.intercept is None else item.intercept)
     if not np.isfinite(pair).all() or pair[0] == 0.0:
         judge.refuse(
             VolumeError, f"the rescale of {item.path.name} is not usable", expected="a slope that is not 0", found=pair, hint="The header is damaged."

@@ -40,7 +40,7 @@ def read_metaimage(path: str | Path, options: ReadOptions, judge: Judge) -> Stor
     """
     with open_regular(path) as file:
         fields = _fields(read_lines(file, judge, until_field="ElementDataFile"))
-        name = fields["elementdatafile"]
+        name = fields.get("elementdatafile", "")
         if name.upper() == "LOCAL":
             return _read(file, str(path), fields, options, judge)
     detached = beside(path, name, judge)

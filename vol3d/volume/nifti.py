@@ -16,7 +16,7 @@ from vol3d.volume.geometry import from_nifti
 from vol3d.volume.inflate import Inflated, Plain, Source
 from vol3d.volume.judge import Judge
 from vol3d.volume.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
-from vol3d.volume.stored import ReadOptions, Stored, known_modality, one_frame, read_voxels, rescale
+from vol3d.volume.stored import ReadOptions, Stored, known_modality, one_frame, own_facts, read_voxels, rescale
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _COMMENT = 6
@@ -43,13 +43,12 @@ def read_nifti(path: str | Path, options: ReadOptions, judge: Judge) -> Stored:
         shape, frames, frame = one_frame(list(header.dims), options.volume_index, judge)
         judge.require_budget((*header.dims[3:], *shape), header.dtype.itemsize, options.max_voxels)
         affine = nifti_affine(header, options.assume_orientation, judge)
-        facts = _extensions(source, header, judge)
+        own = _extensions(source, header, judge)
         source.require(int(np.prod(shape, dtype=object)) * frames * header.dtype.itemsize)
         array = read_voxels(source, header.dtype, shape, frames, frame)
         if rest := source.finish():
             judge.note("trailing_bytes", f"the file holds {rest}; ignored")
     slope, intercept = _rescale(header, judge)
-    own = facts.get("vol3d", {})
     return Stored(
         array=rescale(array, slope, intercept),
         affine=from_nifti(affine),
@@ -73,7 +72,7 @@ def _check_name(name: str, zipped: bool, judge: Judge) -> None:
 
 
 def _extensions(source: Source, header: NiftiHeader, judge: Judge) -> dict[str, Any]:
-    """Walk the extensions up to the voxels; the one that this toolkit writes is returned as `{"vol3d": ...}`."""
+    """Walk the extensions up to the voxels and return what the one says that this toolkit writes."""
     room = header.vox_offset - header.size
     if room < 4:
         source.skip(room)
@@ -103,12 +102,9 @@ def _extensions(source: Source, header: NiftiHeader, judge: Judge) -> dict[str, 
 def _own_facts(data: bytes) -> dict[str, Any]:
     try:
         facts = json.loads(data.rstrip(b"\0 "))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    own = facts.get("vol3d") if isinstance(facts, dict) else None
-    if not isinstance(own, dict) or own.get("modality", "CT") not in ("CT", "MR", "unknown"):
-        return {}
-    return {"vol3d": {key: own[key] for key in ("modality", "label_names", "source", "version", "expert", "padding_value") if key in own}}
+    return own_facts(facts.get("vol3d")) if isinstance(facts, dict) else {}
 
 
 def _rescale(header: NiftiHeader, judge: Judge) -> tuple[float, float]:

@@ -36,7 +36,7 @@ class ShardedArray:
         """
         self.path = Path(path)
         try:
-            self.shape, self.dtype, self._shard, self._chunk = _layout(metadata)
+            self.shape, self.dtype, self.shard, self._chunk = _layout(metadata)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise VolumeError("this Zarr array has a layout that is not read", path=self.path, found=repr(error), hint=_AGAIN) from error
         self._indexes: dict[tuple[int, ...], np.ndarray] = {}
@@ -75,7 +75,7 @@ class ShardedArray:
         out = np.empty([stop - start for start, stop in spans], self.dtype)
         if out.size == 0:
             return out
-        for shard in itertools.product(*(range(a // s, -(-b // s)) for (a, b), s in zip(spans, self._shard, strict=True))):
+        for shard in itertools.product(*(range(a // s, -(-b // s)) for (a, b), s in zip(spans, self.shard, strict=True))):
             self._read_shard(shard, spans, out)
         return out
 
@@ -87,9 +87,9 @@ class ShardedArray:
             raise VolumeError("a part of the Zarr store cannot be read", path=file, found=error.strerror, hint=_AGAIN) from error
         try:
             index = self._index(descriptor, shard, file)
-            start = [i * s for i, s in zip(shard, self._shard, strict=True)]
+            start = [i * s for i, s in zip(shard, self.shard, strict=True)]
             low = [max(a, o) for (a, _), o in zip(spans, start, strict=True)]
-            high = [min(b, o + s) for (_, b), o, s in zip(spans, start, self._shard, strict=True)]
+            high = [min(b, o + s) for (_, b), o, s in zip(spans, start, self.shard, strict=True)]
             chunks = [range(a // c, -(-b // c)) for a, b, c in zip(low, high, self._chunk, strict=True)]
             for chunk in itertools.product(*chunks):
                 place = tuple(i - o // c for i, o, c in zip(chunk, start, self._chunk, strict=True))
@@ -99,7 +99,7 @@ class ShardedArray:
 
     def _index(self, descriptor: int, shard: tuple[int, ...], file: Path) -> np.ndarray:
         if shard not in self._indexes:
-            counts = tuple(s // c for s, c in zip(self._shard, self._chunk, strict=True))
+            counts = tuple(s // c for s, c in zip(self.shard, self._chunk, strict=True))
             size = 16 * int(np.prod(counts)) + _CRC_BYTES
             end = os.fstat(descriptor).st_size
             raw = os.pread(descriptor, size, max(0, end - size))

@@ -3,6 +3,7 @@
 Random crops from such a store are about a hundred times as fast as from .nii.gz, and a flipped bit is refused as strictly.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +16,11 @@ from vol3d.volume.atomic import atomic_path
 from vol3d.volume.files import open_regular
 from vol3d.volume.judge import Judge
 from vol3d.volume.shards import ShardedArray
-from vol3d.volume.stored import ReadOptions, Stored, known_modality
+from vol3d.volume.stored import ReadOptions, Stored, known_modality, own_facts
 from vol3d.volume.volume import Volume
 
 CHUNK, SHARD = 64, 256
 _FORMAT = 1
-_FACTS = ("modality", "label_names", "source", "version", "expert", "padding_value")
 
 
 def write_store(volume: Volume, path: Path, facts: Mapping[str, Any]) -> None:
@@ -38,6 +38,7 @@ def write_store(volume: Volume, path: Path, facts: Mapping[str, Any]) -> None:
     with atomic_path(path, expected_bytes=size // 4) as temporary:
         # A small volume is one shard, not a big shard that is mostly empty.
         shards = tuple(min(SHARD, -(-n // CHUNK) * CHUNK) for n in volume.shape)
+        own = {"format": _FORMAT, "affine_zyx_to_ras_mm": volume.affine.tolist(), **facts}
         array = zarr.create_array(
             store=str(temporary),
             shape=volume.shape,
@@ -48,7 +49,7 @@ def write_store(volume: Volume, path: Path, facts: Mapping[str, Any]) -> None:
             dimension_names=("z", "y", "x"),
             # Every chunk is there, so that a missing one is damage and not silence.
             config={"write_empty_chunks": True},
-            attributes={"vol3d": {"format": _FORMAT, "affine_zyx_to_ras_mm": volume.affine.tolist(), **facts}},
+            attributes={"vol3d": {**own, "sha256": _fingerprint(own, volume.shape, dtype, shards)}},
         )
         for index in np.ndindex(*(-(-n // s) for n, s in zip(volume.shape, shards, strict=True))):
             place = tuple(slice(i * s, min((i + 1) * s, n)) for i, s, n in zip(index, shards, volume.shape, strict=True))
@@ -64,17 +65,25 @@ def read_store(path: str | Path, options: ReadOptions, judge: Judge) -> Stored:
     metadata = _metadata(Path(path), judge)
     attributes = metadata["attributes"]["vol3d"]
     array = ShardedArray(path, metadata)
+    if attributes.pop("sha256", None) != _fingerprint(attributes, array.shape, array.dtype, array.shard):
+        judge.refuse(VolumeError, "the store's description was changed since it was written", expected="its own checksum", hint="Write it again.")
     affine = np.array(attributes["affine_zyx_to_ras_mm"], np.float64)
     if affine.shape != (4, 4):
         judge.refuse(VolumeError, "the store's affine is no 4x4 matrix", found=f"shape {affine.shape}", hint="Write it again.")
     judge.require_budget(array.shape, 0, options.max_voxels)
-    own = {key: attributes[key] for key in _FACTS if key in attributes}
+    own = own_facts(attributes)
     return Stored(
         array=array,
         affine=affine,
         facts={"format": "zarr", "stored_dtype": str(array.dtype), **own},
         modality=known_modality(own),
     )
+
+
+def _fingerprint(own: Mapping[str, Any], shape: tuple[int, ...], dtype: np.dtype, shard: tuple[int, ...]) -> str:
+    """Checksum over what gives the voxels their place, size and meaning; the chunks carry checksums of their own."""
+    text = json.dumps([own, list(shape), dtype.name, list(shard)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _metadata(path: Path, judge: Judge) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def _metadata(path: Path, judge: Judge) -> dict[str, Any]:
         metadata = json.loads(text)
         own = metadata["attributes"]["vol3d"]
         known = own["format"] == _FORMAT and own.get("modality", "unknown") in ("CT", "MR", "unknown") and "affine_zyx_to_ras_mm" in own
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         known = False
     if not known:
         judge.refuse(

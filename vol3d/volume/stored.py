@@ -31,6 +31,23 @@ class Stored:
     modality: Modality | None = None
 
 
+def own_facts(found: object) -> dict[str, Any]:
+    """What a file says that this toolkit wrote, as far as it is of the right kind; a file can say anything.
+
+    >>> own_facts({"modality": "CT", "label_names": {"1": "liver"}, "padding_value": [], "other": 1})
+    {'modality': 'CT', 'label_names': {'1': 'liver'}}
+    """
+    if not isinstance(found, dict):
+        return {}
+    facts: dict[str, Any] = {key: found[key] for key in ("modality", "source", "version", "expert") if isinstance(found.get(key), str)}
+    names = found.get("label_names")
+    if isinstance(names, dict) and all(str(key).isdecimal() and isinstance(name, str) for key, name in names.items()):
+        facts["label_names"] = names
+    if isinstance(found.get("padding_value"), int):
+        facts["padding_value"] = found["padding_value"]
+    return facts
+
+
 def known_modality(facts: Mapping[str, Any]) -> Modality | None:
     """What a file of this toolkit says that it holds; one that did not know leaves it to the values.
 
