@@ -25,7 +25,7 @@ class PhantomVlm(TrainingTask):
 
     Args:
         tokenizer: weights of the visual tokenizer.
-        projectors: one for each kind of visual.
+        projectors: kind of visual -> class_path and init_args of its projector.
         lora: the adapters.
         corpus: folder of conversations and tokens; what is missing is made.
         num_scans, first_seed: which phantoms. Held-out phantoms have seeds below 10,000.
@@ -38,7 +38,7 @@ class PhantomVlm(TrainingTask):
     def __init__(
         self,
         tokenizer: str,
-        projectors: dict[str, ProjectorSpec],
+        projectors: dict[str, dict[str, Any]],
         lora: LoraSpec,
         corpus: str,
         num_scans: int,
@@ -49,7 +49,8 @@ class PhantomVlm(TrainingTask):
         dtype: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self.tokenizer, self.row_length = Path(tokenizer), row_length
-        self.projectors, self.lora, self.dtype = projectors, lora, dtype
+        self.projectors = {kind: ProjectorSpec(**spec) for kind, spec in projectors.items()}
+        self.lora, self.dtype = lora, dtype
         self.corpus = PhantomConversations(corpus, num_scans, first_seed, self.tokenizer)
         self.draws, self.num_turns = draws, num_turns
 
