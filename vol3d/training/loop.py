@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 StepFunction = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 
 
+@runtime_checkable
 class MapDataset(Protocol):
     """Samples by index; the same index always gives the same sample."""
 
@@ -188,7 +189,7 @@ class Loop:
         first, last = self.step * self.config.accumulate, self.config.steps * self.config.accumulate
         order = [self.sampler.batch(i) for i in range(first, last)]
         # A generator of its own: a loader that draws from the global one would shift it at every resume.
-        loader = DataLoader(
+        loader: DataLoader = DataLoader(
             self.dataset,  # type: ignore[arg-type]
             batch_sampler=order,
             collate_fn=self.collate,

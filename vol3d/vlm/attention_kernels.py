@@ -51,13 +51,18 @@ def flex(segment_ids: Int[Tensor, "rows n"], parent_ids: Int[Tensor, "rows n"]) 
     """The flex_attention of torch under a BlockMask (CUDA; on a CPU it has no backward)."""
     from torch.nn.attention.flex_attention import create_block_mask
 
-    def visible(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        mine = segment_ids[row, query] == segment_ids[row, key]
-        above = parent_ids[row, query] == segment_ids[row, key]
-        return (mine | above) & (query >= key)
-
     rows, length = segment_ids.shape
-    blocks = create_block_mask(visible, rows, None, length, length, device=str(segment_ids.device))
+    blocks = create_block_mask(
+        # A lambda, because torch counts its arguments, which a type-checking wrapper would hide.
+        lambda row, head, query, key: (
+            ((segment_ids[row, query] == segment_ids[row, key]) | (parent_ids[row, query] == segment_ids[row, key])) & (query >= key)
+        ),
+        rows,
+        None,
+        length,
+        length,
+        device=str(segment_ids.device),
+    )
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         out = _flex_for(query.device.type)(query, key, value, block_mask=blocks, scale=scale, enable_gqa=True)
@@ -67,7 +72,7 @@ def flex(segment_ids: Int[Tensor, "rows n"], parent_ids: Int[Tensor, "rows n"]) 
 
 
 @cache
-def _flex_for(device_type: str) -> Callable[..., Any]:
+def _flex_for(device_type: str) -> Any:
     from torch.nn.attention.flex_attention import flex_attention
 
     # Uncompiled it is a reference implementation, slow and right: what a CPU without a C++ compiler can check.

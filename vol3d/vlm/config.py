@@ -27,7 +27,7 @@ class LoraSpec:
     """Low-rank adapters (https://arxiv.org/abs/2106.09685) on the named linear layers; rank 0 leaves the language model alone."""
 
     rank: int = 16
-    alpha: float = 32.0
+    alpha: int = 32
     dropout: float = 0.0
     targets: tuple[str, ...] = _LORA_TARGETS
 

@@ -83,7 +83,7 @@ def encode_prefix(model: "VisionLanguageModel", text: str, visuals: Sequence[Vis
     ids = model.prefix_ids(text, visuals).to(model.device)
     if not len(ids):
         raise ShapeError("the prefix is empty", expected="at least one token")
-    cache = DynamicCache()
+    cache: Any = DynamicCache()
     model.language.get_decoder()(inputs_embeds=model.embed(ids, visuals)[None], past_key_values=cache, use_cache=True)
     return Prefix(tuple((layer.keys, layer.values) for layer in cache.layers), len(ids))
 
@@ -134,7 +134,7 @@ def _read_questions(model: "VisionLanguageModel", prefix: Prefix, asked: Sequenc
     cache = DynamicCache()
     for layer, (keys, values) in enumerate(prefix.keys_values):
         cache.update(keys, values, layer)
-    ancestors = {i + 1: (_PREFIX_SEGMENT,) for i in range(len(asked))}
+    ancestors: dict[int, tuple[int, ...]] = {i + 1: (_PREFIX_SEGMENT,) for i in range(len(asked))}
     row = _Row(model, cache, torch.full((prefix.length,), _PREFIX_SEGMENT, device=model.device), ancestors)
     segments = torch.cat([torch.full_like(ids, i + 1) for i, ids in enumerate(asked)])
     positions = torch.cat([torch.arange(len(ids), device=model.device) + prefix.length for ids in asked])

@@ -36,7 +36,7 @@ def load_language_model(
     implementation = register(attention, device=device, dtype=dtype)
     source = str(smollm2_folder()) if name == SMOLLM2 else name
     try:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation=implementation)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation=implementation)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]

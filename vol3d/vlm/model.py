@@ -101,9 +101,15 @@ class VisionLanguageModel(nn.Module):
         """Token ids of a piece of text; nothing is added."""
         return torch.tensor(self.text_tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.long)
 
+    def projector(self, kind: str) -> Any:
+        """The projector of a kind of visual. Raises ShapeError where the model has none."""
+        if kind not in self.projectors:
+            raise ShapeError("no projector for this visual", expected=", ".join(self.projectors), found=kind)
+        return self.projectors[kind]
+
     def prefix_ids(self, text: str, visuals: Sequence[Visual]) -> Int[Tensor, " n"]:
         """Ids of a text in which each placeholder is as long as its visual. Raises ShapeError where they do not match."""
-        lengths = [self.projectors[v.kind].num_tokens(v.grid) for v in visuals]
+        lengths = [self.projector(v.kind).num_tokens(v.grid) for v in visuals]
         return expand(self.ids(text), [v.kind for v in visuals], lengths, self.placeholders)
 
     def group(self, prefix: str, visuals: Sequence[Visual], branches: Sequence[tuple[str, str]], *, weights: Sequence[float] | None = None) -> Group:
@@ -121,11 +127,9 @@ class VisionLanguageModel(nn.Module):
             groups.setdefault((visual.kind, visual.vectors.shape), []).append(i)
         tokens: list[Tensor] = [torch.empty(0)] * len(visuals)
         for (kind, _), members in groups.items():
-            if kind not in self.projectors:
-                raise ShapeError("no projector for this visual", expected=", ".join(self.projectors), found=kind)
             vectors = torch.stack([visuals[i].vectors for i in members]).to(self.device)
             geometry = torch.stack([visuals[i].geometry for i in members]).to(self.device)
-            for i, made in zip(members, self.projectors[kind](vectors, geometry), strict=True):
+            for i, made in zip(members, self.projector(kind)(vectors, geometry), strict=True):
                 tokens[i] = made * self.loudness[kind]
         return torch.cat(tokens) if tokens else None
 

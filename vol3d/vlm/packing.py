@@ -103,7 +103,7 @@ class PackedBatch:
 
     def to(self, device: str | torch.device) -> "PackedBatch":
         """The same batch elsewhere; visuals move when they are projected."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **moved)
 
 

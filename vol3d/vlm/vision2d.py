@@ -47,8 +47,11 @@ def encode_slices(
 ) -> tuple[Visual, ...]:
     """Token vectors of slices (values in [-1, 1]) as visuals of a kind (`slice` or `overlay`).
 
-    >>> encode_slices(None, [])
-    ()
+    >>> from tokenizers3d.config import TokenizerConfig
+    >>> tokenizer = Tokenizer(TokenizerConfig(name="tiny", filters=8, num_res_blocks=1, num_groups=4))
+    >>> (shown,) = encode_slices(tokenizer, [(np.zeros((1, 16, 24), np.float32), np.eye(4))])
+    >>> shown.kind, shown.grid
+    ('slice', (1, 4, 6))
     """
     visuals = []
     for image, affine in slices:

@@ -41,7 +41,7 @@ def tiny_config(language: Path, **changes: Any) -> VisionLanguageConfig:
         ),
         "slice": ProjectorSpec(class_path="vol3d.vlm.projectors.MLPProjector", init_args={"in_channels": CHANNELS, "hidden": 16}),
     }
-    values = {"language": str(language), "projectors": projectors, "lora": LoraSpec(rank=2, alpha=4.0)}
+    values = {"language": str(language), "projectors": projectors, "lora": LoraSpec(rank=2, alpha=4)}
     return VisionLanguageConfig(**{**values, **changes})
 
 

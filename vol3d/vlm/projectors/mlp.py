@@ -6,7 +6,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, relative_mm
+from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, grid_of, relative_mm
 
 
 class MLPProjector(nn.Module):
@@ -30,6 +30,6 @@ class MLPProjector(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "b c z y x"], geometry: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b n d"]:
         """Project; dtype and device are the weights'."""
-        grid = vectors.shape[-3:]
-        tokens = self.embed(rearrange(vectors, "b c z y x -> b (z y x) c").to(self.out[-1].weight.dtype))
+        grid = grid_of(vectors)
+        tokens = self.embed(rearrange(vectors, "b c z y x -> b (z y x) c").to(self.position.linear.weight.dtype))
         return self.out(tokens + self.position(relative_mm(geometry, grid_index(grid, vectors.device), grid)))

@@ -5,6 +5,7 @@ of +-1 code vectors forgets which code stood where.
 """
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from vol3d.errors import ShapeError
-from vol3d.vlm.projectors.position import MillimetrePosition, relative_mm
+from vol3d.vlm.projectors.position import MillimetrePosition, grid_of, relative_mm
 
 
 class PoolProjector(nn.Module):
@@ -25,7 +26,7 @@ class PoolProjector(nn.Module):
     (torch.Size([1, 100, 32]), 100)
     """
 
-    def __init__(self, *, in_channels: int, width: int, stride: tuple[int, int, int] = (2, 2, 2), hidden: int = 512) -> None:
+    def __init__(self, *, in_channels: int, width: int, stride: Sequence[int] = (2, 2, 2), hidden: int = 512) -> None:
         super().__init__()
         if len(stride) != 3 or min(stride) < 1:
             raise ShapeError("a stride must be three positive numbers", expected="z y x", found=stride)
@@ -40,7 +41,7 @@ class PoolProjector(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "b c z y x"], geometry: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b n d"]:
         """Project; dtype and device are the weights'."""
-        grid = vectors.shape[-3:]
+        grid = grid_of(vectors)
         sz, sy, sx = (-n % s for n, s in zip(grid, self.stride, strict=True))
         pooled = self.pool(pad(vectors.to(self.pool.weight.dtype), (0, sx, 0, sy, 0, sz)))
         tokens = rearrange(pooled, "b c z y x -> b (z y x) c")

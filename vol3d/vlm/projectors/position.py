@@ -21,6 +21,12 @@ def relative_mm(geometry: Float[Tensor, "b 4 4"], index: Float[Tensor, "n 3"], g
     return torch.einsum("bij,nj->bni", geometry[:, :3, :3].to(index), index - middle)
 
 
+def grid_of(vectors: Float[Tensor, "b c z y x"]) -> tuple[int, int, int]:
+    """Tokens along z, y, x."""
+    _, _, z, y, x = vectors.shape
+    return z, y, x
+
+
 def grid_index(grid: tuple[int, int, int], device: torch.device) -> Float[Tensor, "n 3"]:
     """All indices z y x of a grid, x fastest."""
     axes = [torch.arange(n, dtype=torch.float32, device=device) for n in grid]
@@ -29,6 +35,8 @@ def grid_index(grid: tuple[int, int, int], device: torch.device) -> Float[Tensor
 
 class MillimetrePosition(nn.Module):
     """Learned embedding of relative mm positions: sines of seven wavelengths along each world axis, then one linear layer."""
+
+    frequency: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

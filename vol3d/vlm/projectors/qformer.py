@@ -9,7 +9,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, relative_mm
+from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, grid_of, relative_mm
 from vol3d.vlm.projectors.resampler import CrossAttention, feed_forward
 
 
@@ -50,7 +50,7 @@ class QFormerProjector(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "b c z y x"], geometry: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b n d"]:
         """Project; dtype and device are the weights'."""
-        grid = vectors.shape[-3:]
+        grid = grid_of(vectors)
         memory = self.embed(rearrange(vectors, "b c z y x -> b (z y x) c").to(self.embed.weight.dtype))
         memory = memory + self.position(relative_mm(geometry, grid_index(grid, vectors.device), grid))
         queries = repeat(self.queries, "q w -> b q w", b=len(vectors))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from vol3d.errors import ShapeError
-from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, relative_mm
+from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, grid_of, relative_mm
 
 
 def feed_forward(width: int) -> nn.Sequential:
@@ -59,7 +59,7 @@ class ResamplerProjector(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "b c z y x"], geometry: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b n d"]:
         """Project; dtype and device are the weights'."""
-        grid = vectors.shape[-3:]
+        grid = grid_of(vectors)
         memory = self.embed(rearrange(vectors, "b c z y x -> b (z y x) c").to(self.embed.weight.dtype))
         memory = memory + self.position(relative_mm(geometry, grid_index(grid, vectors.device), grid))
         queries = repeat(self.queries, "q w -> b q w", b=len(vectors))

@@ -5,13 +5,14 @@ residual to the coarse tokens). The number of tokens does not grow with the scan
 """
 
 import math
+from collections.abc import Sequence
 
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool3d
 
-from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, relative_mm
+from vol3d.vlm.projectors.position import MillimetrePosition, grid_index, grid_of, relative_mm
 from vol3d.vlm.projectors.qformer import QFormerLayer
 
 
@@ -29,7 +30,7 @@ class ScaleInvariantProjector(nn.Module):
         *,
         in_channels: int,
         width: int,
-        coarse: tuple[int, int, int] = (4, 5, 5),
+        coarse: Sequence[int] = (4, 5, 5),
         hidden: int = 384,
         num_heads: int = 6,
         num_layers: int = 3,
@@ -44,12 +45,13 @@ class ScaleInvariantProjector(nn.Module):
         """The size of the coarse view, never more than the grid has along an axis."""
         return math.prod(self._coarse(grid))
 
-    def _coarse(self, grid: tuple[int, int, int]) -> list[int]:
-        return [min(n, c) for n, c in zip(grid, self.coarse, strict=True)]
+    def _coarse(self, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        z, y, x = (min(n, c) for n, c in zip(grid, self.coarse, strict=True))
+        return z, y, x
 
     def forward(self, vectors: Float[Tensor, "b c z y x"], geometry: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b n d"]:
         """Project; dtype and device are the weights'."""
-        grid = vectors.shape[-3:]
+        grid = grid_of(vectors)
         fine = self.embed(rearrange(vectors, "b c z y x -> b (z y x) c").to(self.embed.weight.dtype))
         fine = fine + self.position(relative_mm(geometry, grid_index(grid, vectors.device), grid))
         volume = rearrange(fine, "b (z y x) w -> b w z y x", z=grid[0], y=grid[1])
