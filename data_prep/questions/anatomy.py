@@ -59,8 +59,16 @@ ORGANS = (
     "prostate", "aorta", "inferior_vena_cava", "portal_vein_and_splenic_vein", "adrenal_gland_left", "adrenal_gland_right", "heart", "esophagus",
     "lung_left", "lung_right", "vertebrae_L1", "vertebrae_L2", "vertebrae_L3",
 )  # fmt: skip
-# Gas-filled organs have no meaningful mean density.
-DENSE_ORGANS = tuple(o for o in ORGANS if o not in {"stomach", "colon", "small_bowel", "duodenum", "esophagus"})
+# Gas-filled organs have no meaningful mean density; vertebrae (bone density) and muscles (fatty muscle) have one also where they are cut off.
+_HOLLOW = {"stomach", "colon", "small_bowel", "duodenum", "esophagus"}
+_MORE_DENSE = (
+    "vertebrae_T11",
+    "vertebrae_T12",
+    "vertebrae_L4",
+    "vertebrae_L5",
+    *(f"{muscle}_{side}" for muscle in ("autochthon", "iliopsoas") for side in ("left", "right")),
+)
+DENSE_ORGANS = (*(o for o in ORGANS if o not in _HOLLOW), *_MORE_DENSE)
 # Where "which organ is nearest" may point to; no bones, vessels or muscles.
 NEIGHBOURS = (
     "liver", "spleen", "kidney_left", "kidney_right", "pancreas", "gallbladder", "stomach", "duodenum", "colon", "small_bowel", "urinary_bladder",
@@ -69,7 +77,12 @@ NEIGHBOURS = (
 # Contact with these decides on resection (AJCC, NCCN).
 ARTERIES = ("coeliac_trunk", "celiac_trunk", "superior_mesenteric_artery", "common_hepatic_artery")
 VEINS = ("superior_mesenteric_vein", "portal_vein_and_splenic_vein")
-_WORDS = {"portal_vein_and_splenic_vein": "portal and splenic vein", "esophagus": "oesophagus"}
+_WORDS = {
+    "autochthon_left": "left deep back muscle",
+    "autochthon_right": "right deep back muscle",
+    "portal_vein_and_splenic_vein": "portal and splenic vein",
+    "esophagus": "oesophagus",
+}
 
 
 def words(structure: str) -> str:

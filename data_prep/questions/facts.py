@@ -21,6 +21,7 @@ from vol3d.volume.geometry import require_same_grid, to_canonical
 from vol3d.volume.volume import Volume
 
 Box = tuple[slice, slice, slice]
+_SLICE_MARGIN_MM = 10.0
 _UNENHANCED = {"unenhanced", "native", "plain", "non-contrast", "noncontrast", "non-enhanced"}
 
 
@@ -102,11 +103,14 @@ class Facts:
         return self.region(structure) is not None
 
     def is_cut(self, *structures: str) -> bool:
-        """Whether a structure reaches the first or last voxel of the scan along any axis."""
+        """Whether a structure reaches the scan's border, or ends within 10 mm of its first or last slice, where masks tend to stop short."""
         found = self.region(*structures)
         return found is not None and self._at_border(found[0])
 
     def _at_border(self, box: Box) -> bool:
+        z, size, step = box[0], self.array.shape[0], self.spacing_mm[0]
+        if z.start * step < _SLICE_MARGIN_MM or (size - z.stop) * step < _SLICE_MARGIN_MM:
+            return True
         return any(axis.start == 0 or axis.stop == size for axis, size in zip(box, self.array.shape, strict=True))
 
     def volume_ml(self, *structures: str) -> float:

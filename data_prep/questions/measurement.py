@@ -12,10 +12,11 @@ from data_prep.questions.steps import computed, measured, segment
 MEASURED = ("liver lesion", "kidney lesion", "pancreatic lesion", "colon lesion")
 RATIOS = (
     ("liver", "spleen"), ("pancreas", "spleen"), ("liver", "aorta"), ("spleen", "aorta"), ("kidney_left", "kidney_right"), ("kidney_left", "spleen"),
-    ("pancreas", "liver"), ("kidney_right", "liver"),
+    ("pancreas", "liver"), ("kidney_right", "liver"), ("liver", "autochthon_right"), ("spleen", "autochthon_left"), ("liver", "inferior_vena_cava"),
+    ("autochthon_left", "autochthon_right"), ("vertebrae_L1", "vertebrae_T12"),
 )  # fmt: skip
 _MIN_ML = 2.0  # a mean over fewer voxels is noise
-_MIN_HU = 10.0  # HU has no true zero: a ratio of values near or below 0 means nothing
+_MIN_HU = 20.0  # HU has no true zero: a ratio of values near or below 0 means nothing
 
 
 def organ_volume(facts: Facts) -> Outcome:

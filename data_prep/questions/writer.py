@@ -63,7 +63,7 @@ def ladder(draft: Draft, rng: np.random.Generator) -> list[str]:
             rank, low = int(truth // step), truth - (truth // step) * step
         values = [low + i * step for i in range(4) if i != rank]
     elif abs(truth) < 5 * 10.0**-draft.decimals or draft.unit == "HU":
-        step = max(10.0 * 10.0**-draft.decimals, 0.2 * abs(truth)) if draft.unit != "HU" else float(rng.uniform(9, 18))
+        step = max(10.0 * 10.0**-draft.decimals, 0.2 * abs(truth)) if draft.unit != "HU" else float(rng.uniform(9, 18)) + 0.06 * abs(truth)
         if draft.unit != "HU" and truth >= 0:
             rank = min(rank, int(truth / step + 1e-9))
         values = [truth + (i - rank) * step for i in range(4) if i != rank]

@@ -51,8 +51,9 @@ def lesion_in(record):
 
 
 def diameter(s, part):
-    planes = [np.argwhere(p)[:, :] * s.mm[1:] for p in part if p.any()]
-    return max(max((pdist(p).max() for p in planes if len(p) > 1), default=0.0), min(s.mm[1:]))
+    planes = [np.argwhere(p) * s.mm[1:] for p in part if p.any()]
+    longest = max((pdist(p).max() for p in planes if len(p) > 1), default=0.0)
+    return max(longest + 0.5 * (s.mm[1] * s.mm[2]) ** 0.5, min(s.mm[1:]))
 
 
 def segments(s, organ):
