@@ -16,7 +16,9 @@ _MARROW_HU = 75.0
 _POOL_DEPTH_MM = 3.5
 _POOL_ROUGHNESS_HU = 45.0
 _MIN_POOL_ML = 2.0
+_SHELL_MM, _CORTEX_RATIO = 6.5, 1.25
 _ENHANCED_HU, _ENHANCED_DEPTH_MM, _BONE_RIM_MM = 110.0, 3.5, 6.0
+_ON_POOL_SHARE = 0.12
 _UNMIXED_HU = 300.0
 _UNMIXED_DEPTH_MM = 7.0
 
@@ -90,11 +92,11 @@ def _pool_cores(coarse: Coarse, bright: Bool[np.ndarray, "z y x"]) -> Bool[np.nd
 def _is_dimmer_outside(coarse: Coarse, core: Bool[np.ndarray, "z y x"]) -> bool:
     box = box_around(core, coarse, 12.0)
     core, image = core[box], coarse.image_hu[box]
-    shell = dilate(core, coarse, 9.0) & ~dilate(core, coarse, 3.0)
+    shell = dilate(core, coarse, _SHELL_MM) & ~core
     if not shell.any():
         return False
     inside = float(np.median(image[core]))
-    return float(np.percentile(image[shell], 90)) < inside + 0.35 * abs(inside)
+    return float(np.percentile(image[shell], 90)) < _CORTEX_RATIO * inside
 
 
 def _compete(coarse: Coarse, bright: Bool[np.ndarray, "z y x"], cores: Bool[np.ndarray, "z y x"]) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +109,21 @@ def _compete(coarse: Coarse, bright: Bool[np.ndarray, "z y x"], cores: Bool[np.n
     rough_bone = _big(dense, coarse, 0.3)
     markers = np.where(cores, 2, np.where(rough_bone, 1, 0)).astype(np.int32)
     owner = watershed(np.zeros(bright.shape, np.uint8), markers, mask=bright)
-    return owner == 1, owner == 2
+    unmixed = _lies_on(coarse, owner == 1, owner == 2)
+    # What no seed reaches is bright by itself: bone, or a vessel in the lung, which the lung mask takes later.
+    return bright & (owner != 2) & ~unmixed, (owner == 2) | unmixed
+
+
+def _lies_on(coarse: Coarse, bone: Bool[np.ndarray, "z y x"], pools: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    """Pieces of 'bone' of which much of the surface lies on a pool: contrast too dense for its neighbour, as in the vena cava; bones touch little."""
+    numbers, num = cc3d.connected_components(bone, connectivity=6, return_N=True)
+    step = 1.01 * max(coarse.spacing_mm)
+    surface = bone & ~erode(bone, coarse, step)
+    on_pool = surface & dilate(pools, coarse, step)
+    counts = [np.bincount(numbers[mask], minlength=num + 1) for mask in (on_pool, surface)]
+    share = counts[0] / np.maximum(1, counts[1])
+    share[0] = 0.0
+    return (share > _ON_POOL_SHARE)[numbers]
 
 
 def _thick_beside(coarse: Coarse, bright: Bool[np.ndarray, "z y x"], cores: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:

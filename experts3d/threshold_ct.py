@@ -21,7 +21,7 @@ from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError
 from vol3d.volume.volume import Volume
 
-VERSION = "2"
+VERSION = "3"
 _LEFT, _RIGHT = "lung_left", "lung_right"
 # Labels do not overlap; everything with several parts is a union of them.
 NAMES = {
@@ -55,6 +55,7 @@ TARGETS = (
     "lung_low_attenuation", "calcification",
 )  # fmt: skip
 _LUNG_TARGETS = ("lungs", "lung_left", "lung_right", "lung_aerated", "lung_poorly_aerated", "lung_low_attenuation")
+_SPINE_HU = 180
 _BONE_HU, _LUNG_EDGE_HU, _SKIN_HU, _LUMEN_HU = 160, -300, -300, -900
 # Ribs and cartilage lie within 3 cm of the skin, marrow and the rims of bone within 6 mm of it: bright spots there are no calcification.
 _CALCIUM_HU, _CALCIUM_ML, _SKIN_MM, _BONE_MM = 130, (0.005, 2.0), 30.0, 6.0
@@ -126,6 +127,10 @@ class _Found:
     skeleton: Skeleton
 
     @property
+    def pool_ml(self) -> float:
+        return float(self.skeleton.pools.sum()) * self.coarse.block_ml
+
+    @property
     def enhanced_ml(self) -> float:
         return float(self.skeleton.enhanced.sum()) * self.coarse.block_ml
 
@@ -134,7 +139,7 @@ def _find(coarse: Coarse) -> _Found:
     body = find_body(coarse)
     skeleton = find_skeleton(coarse, body)
     aerated = find_aerated(coarse, body)
-    spine_x = spine_index(coarse, skeleton.bone)
+    spine_x = spine_index(coarse, body & (coarse.image_hu > _SPINE_HU))
     airway = find_airway(coarse, body, aerated, spine_x)
     return _Found(coarse, body, airway, find_lungs(coarse, body, aerated, airway, spine_x), skeleton)
 
@@ -222,4 +227,6 @@ def _statuses(array: np.ndarray, found: _Found, wanted: Sequence[str]) -> tuple[
         ids = UNIONS.get(name) or tuple(i for i, label in NAMES.items() if label == name)
         there = bool(counts[list(ids)].sum())
         statuses[name] = Status.NOT_COVERED if name in reasons else Status.FOUND if there else Status.ABSENT
+    if found.pool_ml >= _ENHANCED_ML and statuses.get("bone") is Status.FOUND:
+        reasons["bone"] = "contrast medium is as bright as bone here: parts of the skeleton beside vessels may be missing"
     return statuses, {name: why for name, why in reasons.items() if name in wanted}
