@@ -51,7 +51,7 @@ def encode_slices(
     >>> tokenizer = Tokenizer(TokenizerConfig(name="tiny", filters=8, num_res_blocks=1, num_groups=4))
     >>> (shown,) = encode_slices(tokenizer, [(np.zeros((1, 16, 24), np.float32), np.eye(4))])
     >>> shown.kind, shown.grid
-    ('slice', (1, 4, 6))
+    ('slice', (1, 2, 3))
     """
     visuals = []
     for image, affine in slices:
