@@ -203,6 +203,7 @@ class ExpertCall:
         return f"<{self.name}({', '.join(self.arguments)})>"
 
 
+@runtime_checkable
 class EvidenceSource(Protocol):
     """What a pipeline asks for evidence: a panel of experts that segments, measures, describes and renders.
 

@@ -112,7 +112,7 @@ def slices_block(pictures: Sequence[Picture]) -> Html:
 def figure(n: int, picture: Picture) -> Html:
     """One picture as a figure with caption and legend."""
     image = element("img", src=png_data_uri(picture), alt=picture.caption, width=picture.rgb.shape[1], height=picture.rgb.shape[0])
-    place = f"{picture.plane}, slice {picture.index}, {words(picture.intensity)}"
+    place = f"intensities: {words(picture.intensity)}"
     swatches = [element("span", swatch(colour), words(name)) for name, colour in picture.colours.items()]
     caption = [element("div", picture.caption), element("div", place, class_="quiet")]
     legend = element("div", *swatches, class_="legend") if swatches else ""

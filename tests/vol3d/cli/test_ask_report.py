@@ -62,7 +62,7 @@ def test_a_mask_of_another_grid_is_refused_with_both_grids(scan, model, capsys, 
     from vol3d.volume.write import write_volume
 
     mask = tmp_path / "mask.nii.gz"
-    write_volume(Volume(np.ones((20, 30, 40), np.uint8), make_affine((5, 5, 5)), "unknown", "a.u."), mask)
+    write_volume(Volume(np.ones((20, 30, 40), np.uint8), make_affine((5.0, 5.0, 5.0)), "unknown", "a.u."), mask)
     assert main(["ask", str(scan), "How large is the liver?", "--model", model, "--mask", str(mask)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
