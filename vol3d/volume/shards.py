@@ -39,7 +39,9 @@ class ShardedArray:
             self.shape, self.dtype, self.shard, self._chunk = _layout(metadata)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise VolumeError("this Zarr array has a layout that is not read", path=self.path, found=repr(error), hint=_AGAIN) from error
-        self._indexes: dict[tuple[int, ...], np.ndarray] = {}
+        self._indexes: dict[tuple[int, ...], list[Any]] = {}
+        self._chunk_voxels = int(np.prod(self._chunk))
+        self._stored_dtype = self.dtype.newbyteorder("<")
 
     @property
     def ndim(self) -> int:
@@ -87,17 +89,14 @@ class ShardedArray:
             raise VolumeError("a part of the Zarr store cannot be read", path=file, found=error.strerror, hint=_AGAIN) from error
         try:
             index = self._index(descriptor, shard, file)
-            start = [i * s for i, s in zip(shard, self.shard, strict=True)]
-            low = [max(a, o) for (a, _), o in zip(spans, start, strict=True)]
-            high = [min(b, o + s) for (_, b), o, s in zip(spans, start, self.shard, strict=True)]
-            chunks = [range(a // c, -(-b // c)) for a, b, c in zip(low, high, self._chunk, strict=True)]
-            for chunk in itertools.product(*chunks):
-                place = tuple(i - o // c for i, o, c in zip(chunk, start, self._chunk, strict=True))
-                self._copy(self._decode(descriptor, index[place], file), chunk, spans, out)
+            axes = [_pieces(i * s, s, c, span) for i, s, c, span in zip(shard, self.shard, self._chunk, spans, strict=True)]
+            for (k, from_z, to_z), (j, from_y, to_y), (i, from_x, to_x) in itertools.product(*axes):
+                voxels = self._decode(descriptor, index[k][j][i], file)
+                out[to_z, to_y, to_x] = voxels[from_z, from_y, from_x]
         finally:
             os.close(descriptor)
 
-    def _index(self, descriptor: int, shard: tuple[int, ...], file: Path) -> np.ndarray:
+    def _index(self, descriptor: int, shard: tuple[int, ...], file: Path) -> list[Any]:
         if shard not in self._indexes:
             counts = tuple(s // c for s, c in zip(self.shard, self._chunk, strict=True))
             size = 16 * int(np.prod(counts)) + _CRC_BYTES
@@ -105,29 +104,34 @@ class ShardedArray:
             raw = os.pread(descriptor, size, max(0, end - size))
             if len(raw) != size or not _checked(raw):
                 raise VolumeError("the index of a shard is damaged", path=file, hint=_AGAIN)
-            self._indexes[shard] = np.frombuffer(raw[:-_CRC_BYTES], "<u8").reshape(*counts, 2).astype(np.int64)
+            # Lists of plain integers: one crop looks up dozens of entries, and numpy is slow at single numbers.
+            self._indexes[shard] = np.frombuffer(raw[:-_CRC_BYTES], "<u8").reshape(*counts, 2).astype(np.int64).tolist()
         return self._indexes[shard]
 
-    def _decode(self, descriptor: int, entry: np.ndarray, file: Path) -> np.ndarray:
-        offset, size = int(entry[0]), int(entry[1])
+    def _decode(self, descriptor: int, entry: tuple[int, int], file: Path) -> np.ndarray:
+        offset, size = entry
         if offset < 0:
             # All ones mark a chunk that was never written; `write_store` writes every one.
             raise VolumeError("a chunk is missing", path=file, hint=_AGAIN)
         raw = os.pread(descriptor, size, offset)
-        if len(raw) != size or not _checked(raw):
+        packed = raw[:-_CRC_BYTES]
+        if len(raw) != size or google_crc32c.value(packed) != int.from_bytes(raw[-_CRC_BYTES:], "little"):
             raise VolumeError("a chunk is damaged (wrong checksum)", path=file, hint=_AGAIN)
-        voxels = np.frombuffer(blosc.decompress(raw[:-_CRC_BYTES]), self.dtype.newbyteorder("<"))
-        if voxels.size != int(np.prod(self._chunk)):
+        voxels = np.frombuffer(blosc.decompress(packed), self._stored_dtype)
+        if voxels.size != self._chunk_voxels:
             raise VolumeError("a chunk has a wrong size", path=file, hint=_AGAIN)
         return voxels.reshape(self._chunk)
 
-    def _copy(self, voxels: np.ndarray, chunk: tuple[int, ...], spans: list[tuple[int, int]], out: np.ndarray) -> None:
-        source, target = [], []
-        for i, c, (a, b) in zip(chunk, self._chunk, spans, strict=True):
-            low, high = max(a, i * c), min(b, (i + 1) * c)
-            source.append(slice(low - i * c, high - i * c))
-            target.append(slice(low - a, high - a))
-        out[tuple(target)] = voxels[tuple(source)]
+
+def _pieces(start: int, length: int, chunk: int, span: tuple[int, int]) -> list[tuple[int, slice, slice]]:
+    """Along one axis of a shard: (chunk's place in the shard, its voxels that are wanted, where they go)."""
+    low, high = max(span[0], start), min(span[1], start + length)
+    out = []
+    for place in range((low - start) // chunk, -(-(high - start) // chunk)):
+        first = start + place * chunk
+        a, b = max(low, first), min(high, first + chunk)
+        out.append((place, slice(a - first, b - first), slice(a - span[0], b - span[0])))
+    return out
 
 
 def _range(given: Any, size: int) -> range:

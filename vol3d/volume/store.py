@@ -1,4 +1,4 @@
-"""Volumes as Zarr v3: chunks of 64, shards of 256, a checksum behind every chunk; voxels stay on disk until they are sliced.
+"""Volumes as Zarr v3: chunks of 32, shards of 256, a checksum behind every chunk; voxels stay on disk until they are sliced.
 
 Random crops from such a store are about a hundred times as fast as from .nii.gz, and a flipped bit is refused as strictly.
 """
@@ -19,7 +19,8 @@ from vol3d.volume.shards import ShardedArray
 from vol3d.volume.stored import ReadOptions, Stored, known_modality, own_facts
 from vol3d.volume.volume import Volume
 
-CHUNK, SHARD = 64, 256
+# A random 64-cube touches 27 chunks of 32 (1.8 MB) or 8 of 64 (4.2 MB): with our reader the small ones are twice as fast.
+CHUNK, SHARD = 32, 256
 _FORMAT = 1
 
 
