@@ -19,7 +19,7 @@ from vol3d.contracts import DISCLAIMER
 from vol3d.errors import Vol3dError
 
 # In the order in which `vol3d --help` shows them; a new command file is added here.
-COMMANDS = ("demo", "info", "ask", "report", "segment", "measure", "experts", "questions", "prep", "train", "evaluate", "doctor")
+COMMANDS = ("demo", "info", "ask", "report", "segment", "measure", "experts", "encode", "decode", "questions", "prep", "train", "evaluate", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):
