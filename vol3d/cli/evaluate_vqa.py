@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scorer", choices=("vol3d", "deeptumorvqa", "m3d"), default="vol3d", help="a published scorer's own rules, defects included"
     )
     parser.add_argument("--train", metavar="FILE", help="training questions: adds the baseline that never sees a scan")
+    parser.add_argument("--run", metavar="SPEC", help="first ask a model: vol3d:NAME, hf:NAME or openai:URL#MODEL; its answers go to --predictions")
+    parser.add_argument("--scans", metavar="DIR", help="with --run: folder of IMAGE_ID.nii.gz; without it the model is asked blind")
+    parser.add_argument("--probe", metavar="NAME", help="with --run: change each scan first (blank, mirrored, shuffled_slices, ...)")
+    parser.add_argument("--feed", choices=("frames", "medgemma"), help="with --run: which pictures other people's models get")
+    parser.add_argument("--slices", type=int, metavar="N", help="with --run: at most so many pictures")
     parser.add_argument("--model", default="", help="name of the model, for the provenance")
     add_output_arguments(parser)
 
@@ -35,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from vol3d.evaluation.results import Provenance, ResultFile, hashes
     from vol3d.evaluation.vqa_table import item_records, score_items, vqa_rows
 
+    decoding = _ask_model(args) if args.run else {}
     items, predictions = _read(args)
     settings = {"format": args.format, "mode": args.mode, "resamples": args.resamples, "seed": args.seed}
     settings["predictions_without_question"] = len(set(predictions) - {item.qid for item in items})
@@ -45,12 +51,42 @@ def run(args: argparse.Namespace) -> int:
         return show(ResultFile(task="vqa", rows=tuple(rows), provenance=provenance), args)
     scored = score_items(items, predictions, mode=args.mode)
     rows = [*vqa_rows(scored, num_resamples=args.resamples, seed=args.seed), *_blind(args, items)]
-    provenance = Provenance(scorer="vol3d-vqa", model=args.model, data=data, settings=settings)
+    provenance = Provenance(scorer="vol3d-vqa", model=args.model or args.run or "", data=data, decoding=decoding, settings=settings)
     return show(ResultFile(task="vqa", rows=tuple(rows), provenance=provenance, items=tuple(item_records(scored))), args)
+
+
+def _ask_model(args: argparse.Namespace) -> dict:
+    """Run the model on all questions that have no answer yet; gives what it was fed."""
+    from functools import partial
+
+    import numpy as np
+
+    from vol3d.cli.console import progress
+    from vol3d.errors import ConfigError
+    from vol3d.evaluation.models.run import run_vqa
+    from vol3d.evaluation.models.specs import answerer_from
+    from vol3d.evaluation.probes import PROBES
+    from vol3d.evaluation.results import read_records
+
+    if not args.questions:
+        raise ConfigError("--run needs --questions")
+    if args.probe is not None and args.probe not in PROBES:
+        raise ConfigError("no such probe", expected=" | ".join(PROBES), found=args.probe)
+    records = read_records(args.questions)
+    answerer = answerer_from(args.run, feed=args.feed, slices=args.slices)
+    change = None if args.probe is None else partial(PROBES[args.probe].apply, rng=np.random.default_rng(args.seed))
+    with progress("Asking", total=len(records)) as advance:
+        failures = run_vqa(
+            answerer, records, args.scans, args.predictions, form=args.format, change=change, on_progress=lambda done, total: advance(1, "")
+        )
+    if failures == len(records):
+        raise ConfigError("every question failed", path=args.predictions, hint="The file holds each question's error.")
+    return {**answerer.settings, "probe": args.probe, "blind": args.scans is None, "failures": failures}
 
 
 def _read(args: argparse.Namespace) -> "tuple[list[Item], dict[str, str]]":
     from vol3d.errors import ConfigError
+    from vol3d.evaluation.models.run import read_predictions
     from vol3d.evaluation.readers import READERS
     from vol3d.evaluation.results import read_records
     from vol3d.evaluation.vqa_table import item_from_record, predictions_by_qid
@@ -60,7 +96,7 @@ def _read(args: argparse.Namespace) -> "tuple[list[Item], dict[str, str]]":
     if not args.questions:
         raise ConfigError("--questions is needed", hint="Or name the project that wrote the predictions with --reader.")
     items = [item_from_record(record, args.format) for record in read_records(args.questions)]
-    return items, predictions_by_qid(read_records(args.predictions))
+    return items, predictions_by_qid(read_predictions(args.predictions) if args.run else read_records(args.predictions))
 
 
 def _blind(args: argparse.Namespace, items: "list[Item]") -> "list[MetricRow]":
