@@ -108,6 +108,16 @@ def shown_arguments(card: ExpertCard, question: str, *, most: int = MOST_ARGUMEN
     return tuple(dict.fromkeys([*named, *card.arguments]))[: max(most, len(named))]
 
 
+def offered(structures: Sequence[str], cards: Sequence[ExpertCard]) -> tuple[str, ...]:
+    """Structures as the experts at hand name them: where only the sided parts of one are offered (`kidney_tumour_left`), those."""
+    known = {a for card in cards for a in card.arguments}
+    out: list[str] = []
+    for structure in structures:
+        sides = [f"{structure}_{side}" for side in ("left", "right") if f"{structure}_{side}" in known]
+        out += sides if sides and structure not in known else [structure]
+    return tuple(dict.fromkeys(out))
+
+
 def calls_for(structures: Sequence[str], cards: Sequence[ExpertCard]) -> list[ExpertCall]:
     """The fewest calls, in card order, that ask for each structure once."""
     calls, left = [], list(structures)

@@ -17,6 +17,11 @@ Verdict = Literal["supported", "contradicted", "unsupported", "not_covered"]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NEGATION = re.compile(r"\b(no|none|not|without|absent)\b")
 _YES_NO = {"yes": Status.FOUND, "no": Status.ABSENT}
+# What may stand in a sentence beside structures, sides and shown numbers. Anything else says something that nobody measured.
+_PLAIN_WORD = re.compile(
+    r"an?|and|any|are|at|by|is|it|in|of|on|or|the|there|these|with|no|none|not|count|number|found|present|absent|seen|covered|"
+    r"findings?|left|right|side|size|largest|longest|mean|measures?|volume|mm|ml|hu"
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ def check_sentence(text: str, evidence: Evidence, *, structures: Iterable[str] |
     if NOT_COVERED in text.lower():
         fits = all(status is Status.NOT_COVERED for status in statuses.values())
         return Finding("not_covered" if fits else "contradicted")
+    if _other_words(text, named):
+        return Finding("unsupported")
     facts = [fact for s in named for fact in structure_facts(evidence, s)]
     shown = {n: f.measurement for f in facts for n in _NUMBER.findall(f.text)}
     numbers = _NUMBER.findall(text)
@@ -100,6 +107,12 @@ def _check_yes_no(reply: str, covered: list[str], evidence: Evidence) -> Finding
     found = any(evidence.statuses[s] is Status.FOUND for s in covered)
     basis = tuple(m for s in covered for m in evidence.measurements if m.structure == s and m.name in ("volume", "num_components"))
     return Finding("supported" if found == (reply == "yes") else "contradicted", basis)
+
+
+def _other_words(text: str, named: tuple[str, ...]) -> set[str]:
+    """Words of a sentence that are neither plain nor part of a structure that it names."""
+    own = {word for s in named for word in _plain(words(s)).split()}
+    return {word for word in _plain(text).split() if not word[0].isdigit() and not _PLAIN_WORD.fullmatch(word)} - own
 
 
 def _sides_agree(text: str, named: tuple[str, ...], evidence: Evidence) -> bool:

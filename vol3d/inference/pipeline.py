@@ -90,7 +90,7 @@ def answer_question(session: Session, question: str, *, model: "VisionLanguageMo
     """Let the model and its experts work on a question, then check the draft against the evidence."""
     draft, trace = expert_loop.run(session, question, model.say, choices=choices)
     cards = session.source.cards(session.volume.modality)
-    structures = mentioned(question, session.source.vocabulary()) or draft.structures
+    structures = expert_loop.offered(mentioned(question, session.source.vocabulary()), cards) or draft.structures
     missing = [s for s in structures if s not in session.evidence.statuses]
     if missing:
         # The model answered without asking, or asked for something else: the question names the structure, so it is looked at.
@@ -127,7 +127,8 @@ def _to_answer(
 ) -> Answer:
     text = draft.text.split(prompt.END)[0].strip()
     status, value, unit = "answered", None, None
-    if finding.verdict == "not_covered" or (finding.verdict == "unsupported" and not structures):
+    known = [s for s in structures if session.evidence.statuses.get(s) in (Status.FOUND, Status.ABSENT)]
+    if finding.verdict == "not_covered" or (finding.verdict == "unsupported" and not known):
         status, text = "not_covered", _not_covered_text(structures)
     elif finding.verdict != "supported":
         # What was measured is said instead; what the model said stays readable in the trace.
@@ -144,7 +145,7 @@ def _to_answer(
         unit=unit,
         confidence=None if draft.confidence is None or status != "answered" else round(draft.confidence, 4),
         status=status,
-        evidence=finding.measurements or _about(structures, session.evidence),
+        evidence=(finding.measurements if finding.verdict == "supported" else ()) or _about(structures, session.evidence),
         trace=trace,
     )
 

@@ -69,3 +69,8 @@ def test_a_supported_number_names_its_measurement() -> None:
 )
 def test_sentences_are_held_against_the_evidence(text: str, verdict: str) -> None:
     assert check_sentence(text, evidence()).verdict == verdict
+
+
+@pytest.mark.parametrize("text", ["The liver is found in lung tissue.", "Liver: metastatic disease.", "Liver: volume 1450.2 ml, malignant."])
+def test_words_that_nobody_measured_are_not_supported(text: str) -> None:
+    assert check_sentence(text, evidence()).verdict == "unsupported"
