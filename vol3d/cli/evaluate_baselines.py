@@ -1,8 +1,15 @@
 """`vol3d evaluate baselines`: what reports score that never saw a scan, the floor under every report model."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from vol3d.cli.evaluate_output import add_output_arguments, show
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vol3d.evaluation.report import Labeller
+    from vol3d.evaluation.report_files import ReportTable
 
 SUMMARY = "scores of reports written without any scan: one constant report, another patient's report, all-normal labels"
 EXAMPLE = "vol3d evaluate baselines reports.csv --test-share 0.25 --json"
@@ -45,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
         "training_report": [unseen[int(rng.integers(len(unseen)))] for _ in references],
     }
     labeller = None if args.no_labels else _labeller()
-    truth = table.labels[test] if labeller and table.labels is not None and table.labels.shape[1] == 18 else None
+    known = None if args.no_labels else _known_labels(table)
+    truth = None if known is None else known[test]
     rows = []
     for name, texts in systems.items():
         scored = report_rows(references, texts, references, labeller=labeller, truth_labels=truth, num_resamples=args.resamples, seed=args.seed)
@@ -55,7 +63,13 @@ def run(args: argparse.Namespace) -> int:
     return show(ResultFile(task="baselines", rows=tuple(rows), provenance=provenance), args)
 
 
-def _labeller() -> "object":
+def _known_labels(table: "ReportTable") -> "np.ndarray | None":
+    from data_prep.text.labels18 import LABELS18
+
+    return table.labels_as(LABELS18)
+
+
+def _labeller() -> "Labeller":
     from data_prep.text.labels18 import label_report
 
     return label_report

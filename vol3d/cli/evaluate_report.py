@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from vol3d.cli.evaluate_output import add_output_arguments, show
 
 if TYPE_CHECKING:
-    from vol3d.evaluation.report_files import PairedReports
+    import numpy as np
+
+    from vol3d.evaluation.report_files import PairedReports, ReportTable
     from vol3d.evaluation.results import MetricRow
 
 SUMMARY = "score reports: BLEU, ROUGE-L, CIDEr-D by named recipe, 18 clinical labels, CRG and J, findings; baselines beside"
@@ -35,12 +37,13 @@ def run(args: argparse.Namespace) -> int:
 
     references = read_reports(args.references)
     paired = pair(references, read_reports(args.hypotheses))
+    truth = None if args.no_labels else _truth(references)
     if args.scorer == "vlm3d":
         rows, items = _vlm3d_rows(args, paired), ()
     else:
         patients = [patient_of(name) for name in paired.ids]
         systems = {"": paired.hypotheses, **_baselines(args, paired, patients)}
-        rows = [row for name, texts in systems.items() for row in _system_rows(args, paired, texts, patients, name)]
+        rows = [row for name, texts in systems.items() for row in _system_rows(args, paired, texts, patients, name, truth)]
         items = _items(args, paired)
     settings = {"missing": paired.missing, "without_reference": paired.unknown, "resamples": args.resamples, "seed": args.seed}
     data = hashes([args.references, args.hypotheses, args.train, args.blind])
@@ -49,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     return show(ResultFile(task="report", rows=tuple(rows), provenance=provenance, items=tuple(items)), args)
 
 
-def _system_rows(args: argparse.Namespace, paired: "PairedReports", texts: tuple[str, ...], patients: list[str], name: str) -> "list[MetricRow]":
+def _system_rows(
+    args: argparse.Namespace, paired: "PairedReports", texts: tuple[str, ...], patients: list[str], name: str, truth: "np.ndarray | None"
+) -> "list[MetricRow]":
     from vol3d.evaluation.report import report_rows
 
     labeller, extractor = _readers(args)
@@ -59,7 +64,7 @@ def _system_rows(args: argparse.Namespace, paired: "PairedReports", texts: tuple
         patients,
         labeller=labeller,
         extractor=extractor,
-        truth_labels=_truth(paired, labeller),
+        truth_labels=truth,
         num_resamples=args.resamples,
         seed=args.seed,
     )
@@ -75,9 +80,11 @@ def _readers(args: argparse.Namespace) -> tuple:
     return label_report, extract_entities
 
 
-def _truth(paired: "PairedReports", labeller: object) -> object:
-    """Labels of the reference file where it has all 18, in their order; else None."""
-    return paired.labels if labeller is not None and paired.labels is not None and paired.labels.shape[1] == 18 else None
+def _truth(references: "ReportTable") -> "np.ndarray | None":
+    """Labels that people gave, where the reference file has all 18 by name; else None, and the labeller reads the references too."""
+    from data_prep.text.labels18 import LABELS18
+
+    return references.labels_as(LABELS18)
 
 
 def _baselines(args: argparse.Namespace, paired: "PairedReports", patients: list[str]) -> dict[str, tuple[str, ...]]:

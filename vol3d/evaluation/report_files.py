@@ -120,7 +120,6 @@ class PairedReports:
     hypotheses: tuple[str, ...]
     missing: int
     unknown: int
-    labels: np.ndarray | None
 
 
 def pair(references: ReportTable, hypotheses: ReportTable) -> PairedReports:
@@ -134,4 +133,4 @@ def pair(references: ReportTable, hypotheses: ReportTable) -> PairedReports:
         raise ConfigError("references and hypotheses share no scan", expected=f"ids such as {references.ids[0]}", found=hypotheses.ids[0])
     texts = tuple(written.get(name, "") for name in references.ids)
     missing = sum(name not in written for name in references.ids)
-    return PairedReports(references.ids, references.texts, texts, missing, len(set(written) - known), references.labels)
+    return PairedReports(references.ids, references.texts, texts, missing, len(set(written) - known))

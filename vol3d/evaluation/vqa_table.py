@@ -76,12 +76,18 @@ def item_from_record(record: Mapping[str, Any], form: Format) -> Item:
         qid=str(qid),
         image_id=image_id,
         patient=str(record.get("patient") or patient_of(image_id)),
-        kind="choice" if form == "mc" else answer_kind(truth),
+        kind="choice" if form == "mc" else _kind_of(record, truth),
         truth=str(truth),
         options=options,
         unit=record.get("unit"),
         groups={key: str(value) for key, value in groups.items() if value not in (None, "")},
     )
+
+
+def _kind_of(record: Mapping[str, Any], truth: object) -> Kind:
+    """The record's own word on it, where it has one."""
+    known: Mapping[str, Kind] = {"yes_no": "yes_no", "number": "number", "category": "category"}
+    return known.get(str(record.get("answer_kind")), answer_kind(truth))
 
 
 def predictions_by_qid(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -121,7 +121,9 @@ class Endpoint:
                 document = json.loads(response.read(_LONGEST_REPLY))
             return dict(document["choices"][0]["message"])
         except urllib.error.HTTPError as error:
-            raise ResourceError(f"the endpoint refused: {error.code} {error.read(300).decode(errors='replace')}", path=self.base_url) from error
+            with error:
+                said = error.read(300).decode(errors="replace")
+            raise ResourceError(f"the endpoint refused: {error.code} {said}", path=self.base_url) from error
         except (OSError, json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
             raise ResourceError(
                 f"no usable reply from the endpoint: {error}", path=self.base_url, hint="Is the server running, and the model's name right?"

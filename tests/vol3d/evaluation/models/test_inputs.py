@@ -50,4 +50,4 @@ def test_m3d_and_merlin_volumes():
     merlin = merlin_volume(scan)
     assert merlin.shape == (1, 224, 224, 160)
     assert merlin[0, 0, 0, 0] == 0.0  # padding
-    assert 0.3 < merlin[0, 112, 112, 80] < 0.7
+    assert 0.45 < merlin[0, 92:132, 92:132, 70:90].mean() < 0.55  # the scan lies in the middle

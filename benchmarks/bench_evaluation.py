@@ -1,0 +1,64 @@
+"""How long questions and scores take: `python -m benchmarks.bench_evaluation`.
+
+Two lines: 10,000 questions from 100 phantoms (the phantoms' own time apart), and 10,000 predictions with 2,000 resamples over patients.
+"""
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from data_prep.questions import draft_case, generate_corpus
+from vol3d.evaluation.vqa_table import item_from_record, score_items, vqa_rows
+from vol3d.volume.phantom import random_phantom
+
+PHANTOMS, QUESTIONS, SCANS, RESAMPLES = 100, 10_000, 991, 2000
+
+
+def draft(seed):
+    start = time.perf_counter()
+    body = random_phantom(seed, modality="CT")
+    made = time.perf_counter()
+    case = draft_case(body.volume, body.labels, phase=body.parameters["phase"])
+    return case, made - start, time.perf_counter() - made
+
+
+def questions():
+    start = time.perf_counter()
+    with ProcessPoolExecutor(2) as pool:
+        drafted = list(pool.map(draft, range(PHANTOMS)))
+    cases = [case for case, _, _ in drafted]
+    drafting = time.perf_counter()
+    everything = generate_corpus(cases, np.random.default_rng(0), balanced=False)
+    balanced = generate_corpus(cases, np.random.default_rng(0))
+    end = time.perf_counter()
+    parts = f"phantoms {sum(d[1] for d in drafted):.1f} s, drafting {sum(d[2] for d in drafted):.1f} s (both summed over 2 processes), writing {end - drafting:.1f} s"
+    print(f"{len(everything.records)} questions ({len(balanced.records)} balanced) from {PHANTOMS} phantoms: {end - start:.1f} s in all; {parts}")
+
+
+def scores():
+    rng = np.random.default_rng(0)
+    letters = rng.integers(0, 4, (QUESTIONS, 2))
+    records = [
+        {
+            "qid": i, "image_id": f"BDMAP_{i % SCANS:08d}", "mc_question": "Volume? A. 10 cm3 B. 20 cm3 C. 30 cm3 D. 40 cm3", "correct_option": "ABCD"[letters[i, 0]],
+            "answer": "10", "organ": "liver", "question_type": f"group {i % 4}", "question_subtype": f"subtype {i % 42}",
+        }
+        for i in range(QUESTIONS)
+    ]  # fmt: skip
+    predictions = {str(i): f"Based on the CT, the answer is {'ABCD'[letters[i, 1]]}" for i in range(QUESTIONS)}
+    start = time.perf_counter()
+    scored = score_items([item_from_record(record, "mc") for record in records], predictions)
+    read = time.perf_counter()
+    rows = vqa_rows(scored, num_resamples=RESAMPLES)
+    end = time.perf_counter()
+    print(
+        f"{QUESTIONS} predictions, {RESAMPLES} resamples of {SCANS} scans, {len(rows)} rows: {end - start:.1f} s (reading answers {read - start:.1f} s)"
+    )
+
+
+if __name__ == "__main__":
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    questions()
+    scores()
