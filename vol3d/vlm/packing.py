@@ -119,7 +119,7 @@ def block_mask(
 
 
 def pack(groups: Sequence[Group], *, row_length: int | None = None) -> PackedBatch:
-    """Put groups into rows, first fit by falling length; one row for all where `row_length` is None.
+    """Put groups into few and even rows of at most `row_length` tokens; one row for all where it is None.
 
     Raises ShapeError for a group that is longer than a row.
 
@@ -129,7 +129,7 @@ def pack(groups: Sequence[Group], *, row_length: int | None = None) -> PackedBat
     """
     if not groups:
         raise ShapeError("nothing to pack", expected="at least one group")
-    rows = [list(groups)] if row_length is None else _first_fit(groups, row_length)
+    rows = [list(groups)] if row_length is None else _fill_rows(groups, row_length)
     laid = [_lay_row(row) for row in rows]
     longest = max(len(row["ids"]) for row in laid)
     fill = {"segment_ids": PADDING, "parent_ids": NO_PARENT, "labels": IGNORE, "predictors": -1}
@@ -142,21 +142,23 @@ def pack(groups: Sequence[Group], *, row_length: int | None = None) -> PackedBat
     return PackedBatch(**{name: stack(name) for name in laid[0]}, visuals=visuals)
 
 
-def _first_fit(groups: Sequence[Group], row_length: int) -> list[list[Group]]:
-    rows: list[list[Group]] = []
-    free: list[int] = []
-    for group in sorted(groups, key=len, reverse=True):
-        if len(group) > row_length:
-            hint = "Raise row_length, or ask fewer questions in one group."
-            raise ShapeError("a group does not fit into a row", expected=f"at most {row_length} tokens", found=len(group), hint=hint)
-        place = next((i for i, room in enumerate(free) if room >= len(group)), None)
+def _fill_rows(groups: Sequence[Group], row_length: int) -> list[list[Group]]:
+    """As few rows as first fit needs, then as even as they get: padding is computed like any token."""
+    falling = sorted(groups, key=len, reverse=True)
+    if len(falling[0]) > row_length:
+        hint = "Raise row_length, or ask fewer questions in one group."
+        raise ShapeError("a group does not fit into a row", expected=f"at most {row_length} tokens", found=len(falling[0]), hint=hint)
+    fitted: list[list[Group]] = []
+    for group in falling:
+        place = next((row for row in fitted if sum(map(len, row)) + len(group) <= row_length), None)
         if place is None:
-            rows.append([])
-            free.append(row_length)
-            place = len(rows) - 1
-        rows[place].append(group)
-        free[place] -= len(group)
-    return rows
+            fitted.append([group])
+        else:
+            place.append(group)
+    even: list[list[Group]] = [[] for _ in fitted]
+    for group in falling:
+        min(even, key=lambda row: sum(map(len, row))).append(group)
+    return even if max(sum(map(len, row)) for row in even) <= row_length else fitted
 
 
 def _lay_row(groups: Sequence[Group]) -> dict[str, Tensor]:

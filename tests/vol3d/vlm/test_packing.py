@@ -67,6 +67,13 @@ def test_every_group_is_packed_once_and_fits(shapes: list[tuple[int, list[int]]]
     assert sorted(batch.visuals) == list(range(len(groups)))
 
 
+def test_rows_are_even() -> None:
+    """Four groups of 33 in rows of at most 100: two and two, not three and one."""
+    assert pack([Group(_spans([33])[0])] * 4, row_length=100).ids.shape == (2, 66)
+    # Evening out 6, 4, 4, 3, 3 would overfill a row of 10; first fit does not.
+    assert pack([Group(span) for span in _spans([6, 4, 4, 3, 3])], row_length=10).ids.shape == (2, 10)
+
+
 def test_refusals() -> None:
     with pytest.raises(ShapeError, match="does not fit"):
         pack(TWO_GROUPS, row_length=7)
