@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+from experts3d.weights import lacks_weights
 from vol3d.contracts import Expert, ExpertCard
 from vol3d.errors import ConfigError, ExpertError, MissingExtraError
 
@@ -23,9 +24,16 @@ BUILT_IN: dict[str, str] = {
     "threshold_ct": "experts3d.threshold_ct:ThresholdCT",
     "deepbet": "experts3d.deepbet_mri:DeepbetMRI",
     "supplied": "experts3d.supplied:SuppliedMasks",
+    "wholebody_ct": "experts3d.monai_bundle:WholeBodyCT",
+    "spleen_ct": "experts3d.monai_bundle:SpleenCT",
+    "brats_mri": "experts3d.monai_bundle:BratsMRI",
+    "vista3d": "experts3d.vista3d:Vista3D",
 }
 # These need to be told where their masks or weights are, so no panel can open them by itself.
-NEED_ARGUMENTS: dict[str, str] = {"supplied": "your own masks: --mask FILE --labels TABLE"}
+NEED_ARGUMENTS: dict[str, str] = {
+    "supplied": "your own masks: --mask FILE --labels TABLE",
+    "brats_mri": "three more MR sequences by name; from Python: load_expert('brats_mri', sequences=...)",
+}
 
 
 def load_expert(name: str, **kwargs: Any) -> Expert:
@@ -64,6 +72,10 @@ def ready_experts() -> tuple[Expert, ...]:
     out = []
     for name in expert_names():
         if name in NEED_ARGUMENTS:
+            continue
+        if lacks_weights(name):
+            # Asked before the import: loading a network library for weights that are not there would cost every run seconds.
+            logger.info("expert %s has no weights on this machine", name)
             continue
         try:
             out.append(load_expert(name))

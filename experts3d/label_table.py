@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vol3d.errors import ConfigError
 
-SHIPPED = ("totalseg", "totalseg_mr")
+SHIPPED = ("totalseg", "totalseg_mr", "totalseg_v1", "vista3d")
 
 
 def load_table(table: str | Path | Mapping[int, str]) -> dict[int, str]:

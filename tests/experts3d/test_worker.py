@@ -110,9 +110,9 @@ def test_a_worker_that_fills_the_memory_is_ended_with_its_children(worker):
     text = """
 import subprocess, sys
 def segment(scan_path, out_path, targets):
-    subprocess.run([sys.executable, "-c", "import time; held = bytearray(700_000_000); held[::4096] = b'x' * len(held[::4096]); time.sleep(600)"])
+    subprocess.run([sys.executable, "-c", "held = bytearray(600_000_000)\\nwhile True: held[::4096] = b'x' * len(held[::4096])"])
 """
-    expert = worker(text, memory_gb=0.4)
+    expert = worker(text, memory_gb=0.2)
     with pytest.raises(ExpertError, match="too much memory"):
         expert.segment(SCAN)
 
