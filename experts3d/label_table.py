@@ -15,13 +15,14 @@ def load_table(table: str | Path | Mapping[int, str]) -> dict[int, str]:
     """Label id -> structure name.
 
     Args:
-        table: `totalseg`, `totalseg_mr`, a mapping, or a file: CSV with columns `id,name`, or JSON as `{"1": "liver"}` or `{"liver": 1}`.
+        table: `totalseg`, `totalseg_mr`, a mapping, `1=liver,2=spleen`, or a file: CSV with columns `id,name`, or JSON as `{"1": "liver"}` or
+            `{"liver": 1}`.
 
     Raises:
         ConfigError: the table does not exist, is empty, repeats an id or a name, or names the background.
 
-    >>> load_table("totalseg")[5], len(load_table("totalseg_mr"))
-    ('liver', 50)
+    >>> load_table("totalseg")[5], len(load_table("totalseg_mr")), load_table("1=brain_tumour")
+    ('liver', 50, {1: 'brain_tumour'})
 
     """
     if isinstance(table, Mapping):
@@ -29,9 +30,11 @@ def load_table(table: str | Path | Mapping[int, str]) -> dict[int, str]:
     if str(table) in SHIPPED:
         text = (files("experts3d.tables") / f"{table}.csv").read_text(encoding="utf-8")
         return _checked(_csv_pairs(text, str(table)), source=str(table))
+    if "=" in str(table):
+        return _checked([tuple(pair.partition("=")[::2]) for pair in str(table).split(",")], source="label table")
     path = Path(table)
     if not path.is_file():
-        raise ConfigError("no such label table", path=path, expected=f"{', '.join(SHIPPED)} or a .csv or .json file")
+        raise ConfigError("no such label table", path=path, expected=f"{', '.join(SHIPPED)}, ID=NAME,..., or a .csv or .json file")
     try:
         text = path.read_text(encoding="utf-8-sig")
         pairs = _json_pairs(text, str(path)) if path.suffix.lower() == ".json" else _csv_pairs(text, str(path))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_scan_options(parser: argparse.ArgumentParser) -> None:
     """`--mask`, `--labels`, `--resample-mask`, `--model`, and the flags of reading."""
     parser.add_argument("--mask", metavar="FILE", help="your own masks: a label file, or a folder of STRUCTURE.nii.gz; they join the experts")
-    parser.add_argument("--labels", metavar="TABLE", help="names of the mask's labels: totalseg, totalseg_mr, or a .json or .csv file")
+    parser.add_argument("--labels", metavar="TABLE", help="names of the mask's labels: totalseg, totalseg_mr, 1=NAME,2=NAME, or a .json or .csv file")
     parser.add_argument("--resample-mask", action="store_true", help="bring a mask of another grid to the scan's instead of refusing it")
     parser.add_argument("--model", default="demo", metavar="NAME", help="model name or folder (default: demo, which ships with vol3d)")
     add_read_options(parser)

@@ -1,6 +1,7 @@
 """The model asks for experts, reads what they found, and asks again or answers: bounded, and every step in the trace."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -108,13 +109,19 @@ def shown_arguments(card: ExpertCard, question: str, *, most: int = MOST_ARGUMEN
     return tuple(dict.fromkeys([*named, *card.arguments]))[: max(most, len(named))]
 
 
-def offered(structures: Sequence[str], cards: Sequence[ExpertCard]) -> tuple[str, ...]:
-    """Structures as the experts at hand name them: where only the sided parts of one are offered (`kidney_tumour_left`), those."""
+def offered(structures: Sequence[str], cards: Sequence[ExpertCard], question: str = "") -> tuple[str, ...]:
+    """Structures as the experts at hand name them.
+
+    Where only the sided parts of one are offered (`kidney_tumour_left`), those; and those too where the question speaks of one
+    of a pair ("which kidney") rather than of both together (`kidneys`).
+    """
     known = {a for card in cards for a in card.arguments}
     out: list[str] = []
     for structure in structures:
-        sides = [f"{structure}_{side}" for side in ("left", "right") if f"{structure}_{side}" in known]
-        out += sides if sides and structure not in known else [structure]
+        one = structure.removesuffix("s")
+        stem = one if one != structure and re.search(rf"\b{one}\b", question.lower()) else structure
+        sides = [f"{stem}_{side}" for side in ("left", "right") if f"{stem}_{side}" in known]
+        out += sides if sides and (structure not in known or stem != structure) else [structure]
     return tuple(dict.fromkeys(out))
 
 

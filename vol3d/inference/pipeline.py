@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_TELLING = ("volume", "side", "num_components", "kidney_volume_difference")
+
 
 def ask(
     scan: str | Path | Volume,
@@ -90,7 +92,7 @@ def answer_question(session: Session, question: str, *, model: "VisionLanguageMo
     """Let the model and its experts work on a question, then check the draft against the evidence."""
     draft, trace = expert_loop.run(session, question, model.say, choices=choices)
     cards = session.source.cards(session.volume.modality)
-    structures = expert_loop.offered(mentioned(question, session.source.vocabulary()), cards) or draft.structures
+    structures = expert_loop.offered(mentioned(question, session.source.vocabulary()), cards, question) or draft.structures
     missing = [s for s in structures if s not in session.evidence.statuses]
     if missing:
         # The model answered without asking, or asked for something else: the question names the structure, so it is looked at.
@@ -145,7 +147,7 @@ def _to_answer(
         unit=unit,
         confidence=None if draft.confidence is None or status != "answered" else round(draft.confidence, 4),
         status=status,
-        evidence=(finding.measurements if finding.verdict == "supported" else ()) or _about(structures, session.evidence),
+        evidence=_basis(finding, structures, session.evidence),
         trace=trace,
     )
 
@@ -160,8 +162,16 @@ def _measured_text(structures: Sequence[str], evidence: Evidence) -> str:
     return f"The model's own answer does not agree with the evidence and is withheld. Measured: {measured}"
 
 
+def _basis(finding: Finding, structures: Sequence[str], evidence: Evidence) -> tuple[Measurement, ...]:
+    """What an answer rests on; a derived statement brings the numbers that it was derived from."""
+    own = finding.measurements if finding.verdict == "supported" else ()
+    if own and not any(m.name in prompt.DERIVED for m in own):
+        return own
+    return tuple(dict.fromkeys([*own, *_about(structures, evidence)]))
+
+
 def _about(structures: Sequence[str], evidence: Evidence) -> tuple[Measurement, ...]:
-    return tuple(m for m in evidence.measurements if m.structure in structures and m.name in ("volume", "side", "num_components"))
+    return tuple(m for m in evidence.measurements if m.structure in structures and m.name in _TELLING)
 
 
 def _facts_of_the_scan(volume: Volume) -> Evidence:

@@ -9,7 +9,7 @@ from experts3d.panel import Panel
 from tests.vol3d.evidence import evidence, m
 from tokenizers3d import Tokenizer
 from vol3d.contracts import Evidence, ExpertCall, Status
-from vol3d.inference.expert_loop import Session, calls_for, merge, run, shown_arguments
+from vol3d.inference.expert_loop import Session, calls_for, merge, offered, run, shown_arguments
 from vol3d.vlm.view import encode_view, view_of
 from vol3d.volume.phantom import phantom_ct
 
@@ -86,3 +86,11 @@ def test_an_expert_that_found_it_outweighs_one_that_did_not_look() -> None:
     newer = Evidence((m("liver", "volume", 1.0, "ml"),), (), statuses={"liver": Status.FOUND})
     assert merge(evidence(), newer).find("liver", "volume") == newer.measurements[0]
     assert np.isclose(sum(x.structure == "liver" for x in merge(evidence(), newer).measurements), 1)
+
+
+def test_one_of_a_pair_is_asked_by_its_sides() -> None:
+    cards = [load_expert("threshold_ct").card]
+    assert offered(("lungs",), cards, "Which lung is larger?") == ("lung_left", "lung_right")
+    assert offered(("lungs",), cards, "How large are the lungs?") == ("lungs",)
+    assert offered(("lung",), cards) == ("lung_left", "lung_right")
+    assert offered(("pancreas",), cards, "How large is the pancreas?") == ("pancreas",)
