@@ -35,10 +35,7 @@ def atomic_path(path: str | Path, *, expected_bytes: int = 0) -> Iterator[Path]:
     ['a.txt']
     """
     target = Path(path)
-    try:
-        _probe(target, expected_bytes)
-    except OSError as error:
-        raise _explain(error, target) from error
+    require_writable(target, expected_bytes=expected_bytes)
     # The suffixes stay, because writers choose their format by them; the stem goes, because names can be 255 bytes long.
     temporary = target.parent / f".tmp-{secrets.token_hex(6)}{''.join(target.suffixes[-2:])[-32:]}"
     try:
@@ -49,6 +46,18 @@ def atomic_path(path: str | Path, *, expected_bytes: int = 0) -> Iterator[Path]:
         raise _explain(error, target) from error
     finally:
         _remove(temporary)
+
+
+def require_writable(path: str | Path, *, expected_bytes: int = 0) -> None:
+    """Refuse an output path now that `atomic_path` would refuse later; for commands that compute before they write.
+
+    Raises:
+        ResourceError: the folder is missing or cannot be written, or the disk is full.
+    """
+    try:
+        _probe(Path(path), expected_bytes)
+    except OSError as error:
+        raise _explain(error, Path(path)) from error
 
 
 def _probe(target: Path, expected_bytes: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vol3d.errors import VolumeError
+from vol3d.errors import IntensityError, VolumeError
 from vol3d.volume.atomic import atomic_path
 from vol3d.volume.files import open_regular
 from vol3d.volume.judge import Judge
@@ -28,6 +28,7 @@ def write_store(volume: Volume, path: Path, facts: Mapping[str, Any]) -> None:
     """Write voxels, affine and facts as one sharded array; lazy arrays are copied shard by shard.
 
     Raises:
+        IntensityError: NaN or infinite voxels, or a type that is not plain numbers.
         ResourceError: the folder cannot be written or is full; nothing is left behind.
     """
     import zarr
@@ -35,6 +36,8 @@ def write_store(volume: Volume, path: Path, facts: Mapping[str, Any]) -> None:
 
     dtype = np.dtype(volume.array.dtype)
     dtype = np.dtype(np.float32) if dtype == np.float64 else np.dtype(np.uint8) if dtype.kind == "b" else dtype
+    if dtype.kind not in "iuf":
+        raise IntensityError("voxels of this type are not written", path=path, expected="integers or floats", found=dtype, hint="Convert them first.")
     size = int(np.prod(volume.shape)) * dtype.itemsize
     with atomic_path(path, expected_bytes=size // 4) as temporary:
         # A small volume is one shard, not a big shard that is mostly empty.
@@ -54,7 +57,10 @@ def write_store(volume: Volume, path: Path, facts: Mapping[str, Any]) -> None:
         )
         for index in np.ndindex(*(-(-n // s) for n, s in zip(volume.shape, shards, strict=True))):
             place = tuple(slice(i * s, min((i + 1) * s, n)) for i, s, n in zip(index, shards, volume.shape, strict=True))
-            array[place] = np.asarray(volume.array[place])
+            block = np.asarray(volume.array[place])
+            if block.dtype.kind == "f" and not np.isfinite(block).all():
+                raise IntensityError("NaN or infinite voxels are not written", path=path, hint="Replace them first.")
+            array[place] = block
 
 
 def read_store(path: str | Path, options: ReadOptions, judge: Judge) -> Stored:

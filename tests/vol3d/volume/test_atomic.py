@@ -10,7 +10,7 @@ import pytest
 
 from tests.vol3d.scans import as_nobody, ct
 from vol3d.errors import ConfigError, IntensityError, ResourceError
-from vol3d.volume.atomic import atomic_path
+from vol3d.volume.atomic import atomic_path, require_writable
 from vol3d.volume.read import read_volume
 from vol3d.volume.write import write_volume
 
@@ -57,6 +57,8 @@ def test_missing_folder_and_too_little_space_are_said_before_the_work(tmp_path: 
     for path, expected_bytes, words in ((tmp_path / "gone" / "a", 0, "does not exist"), (tmp_path / "a", 10**18, "too full")):
         with pytest.raises(ResourceError, match=words), atomic_path(path, expected_bytes=expected_bytes):
             worked.append(path)
+        with pytest.raises(ResourceError, match=words):
+            require_writable(path, expected_bytes=expected_bytes)
     assert worked == []
 
 
@@ -98,10 +100,11 @@ def test_disk_that_runs_full_leaves_nothing(suffix: str, limit: int, tmp_path: P
 def test_what_no_format_holds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no format"):
         write_volume(ct(), tmp_path / "scan.jpg")
-    with pytest.raises(IntensityError, match="NaN"):
-        write_volume(ct().with_array(np.full(ct().shape, np.nan, np.float32)), tmp_path / "scan.nii")
-    with pytest.raises(IntensityError, match="complex64"):
-        write_volume(ct().with_array(np.zeros(ct().shape, np.complex64)), tmp_path / "scan.nii")
+    for name in ("scan.nii", "scan.nii.gz", "scan.zarr"):
+        with pytest.raises(IntensityError, match="NaN"):
+            write_volume(ct().with_array(np.full(ct().shape, np.nan, np.float32)), tmp_path / name)
+        with pytest.raises(IntensityError, match="complex64"):
+            write_volume(ct().with_array(np.zeros(ct().shape, np.complex64)), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -193,6 +193,26 @@ def test_dicom_feet_first_order_does_not_turn_the_patient(tmp_path: Path) -> Non
     assert np.array_equal(turned.array, upright.array[::-1])
 
 
+def test_lossless_jpeg_slices_are_decoded_by_itk(tmp_path: Path) -> None:
+    import pydicom
+
+    series = dicom(tmp_path)
+    truth = read_volume(series).array
+    for path in series.iterdir():
+        image = SimpleITK.ReadImage(str(path))
+        narrow = SimpleITK.Cast(image, SimpleITK.sitkInt16)
+        for key in image.GetMetaDataKeys():
+            narrow.SetMetaData(key, image.GetMetaData(key))
+        writer = SimpleITK.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetUseCompression(True)
+        writer.SetCompressor("JPEG")
+        writer.SetFileName(str(path))
+        writer.Execute(narrow)
+        assert pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.70"
+    assert np.array_equal(read_volume(series).array, truth)
+
+
 def test_padding_becomes_air_and_stays_known(tmp_path: Path) -> None:
     scan = ct()
     scan.array[:, :3] = -3024
