@@ -1,33 +1,38 @@
-"""What a tokenizer is trained for: likeness of voxels and of edges, and codes that are decided and all in use."""
+"""What a tokenizer is trained for: likeness of voxels, edges and features, and codes that are decided and all in use."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from tokenizers3d.quantizers import LFQ
-from tokenizers3d.tokenizer import Tokenizer
+
+Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Weights of the terms; the defaults of the quantizer's are BTB3D's.
+    """Weights of the terms; the defaults are BTB3D's (without adversaries; see `AdversaryConfig`).
 
     Args:
         l1, mse, gradient: of the reconstruction; `gradient` compares differences of neighbouring voxels along each axis.
+        perceptual: of the features of slices, where a feature network is given.
         commitment: distance of the latents to their codes.
         entropy: of (token entropy - diversity * batch entropy).
         entropy_start: factor on `entropy` at step 0, falling linearly to 1 at `entropy_steps`.
         diversity: weight of the batch entropy within the entropy term.
+        inverse_temperature, eps: as in `LFQ.entropies`.
         soft_steps: None passes gradients through the signs as they are; a number passes them through `tanh`, and lets the share of
             unquantized vectors fall from 1 to 0 over so many steps.
-        inverse_temperature, eps: as in `LFQ.entropies`.
     """
 
     l1: float = 5.0
     mse: float = 0.0
     gradient: float = 0.0
+    perceptual: float = 0.0
     commitment: float = 0.25
     entropy: float = 0.1
     entropy_start: float = 3.0
@@ -51,24 +56,54 @@ class LossWeights:
         return self.entropy * (1 + (self.entropy_start - 1) * left)
 
 
-def gradient_difference(x: Float[Tensor, "b c z y x"], y: Float[Tensor, "b c z y x"]) -> Tensor:
-    """Mean absolute difference of the two volumes' finite differences along the axes that have more than one voxel."""
+def gradient_difference(x: Float[Tensor, "b c z y x"], y: Float[Tensor, "b c z y x"]) -> Float[Tensor, ""]:
+    """Mean absolute difference of the two volumes' finite differences, summed over the axes that have more than one voxel."""
     terms = [(x.diff(dim=axis) - y.diff(dim=axis)).abs().mean() for axis in (2, 3, 4) if x.shape[axis] > 1]
     return torch.stack(terms).sum() if terms else x.new_zeros(())
 
 
-def tokenizer_loss(
-    tokenizer: Tokenizer, x: Float[Tensor, "b 1 z y x"], weights: LossWeights, *, step: int, across_ranks: bool = True
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of one batch, and its parts (detached) with the reconstruction under `reconstruction`."""
-    reconstruction, latents = tokenizer(x, softness=weights.softness_at(step))
-    reconstruction = reconstruction.float()
-    error = reconstruction - x
-    parts = {"l1": error.abs().mean(), "mse": error.square().mean(), "gradient": gradient_difference(reconstruction, x)}
-    loss = weights.l1 * parts["l1"] + weights.mse * parts["mse"] + weights.gradient * parts["gradient"]
-    if isinstance(tokenizer.quantizer, LFQ):
-        terms = tokenizer.quantizer.terms(latents, inverse_temperature=weights.inverse_temperature, eps=weights.eps, across_ranks=across_ranks)
-        entropy = terms.per_sample_entropy - weights.diversity * terms.batch_entropy
-        loss = loss + weights.commitment * terms.commitment + weights.entropy_at(step) * entropy
-        parts |= {"commitment": terms.commitment, "token_entropy": terms.per_sample_entropy, "batch_entropy": terms.batch_entropy}
-    return loss, {name: part.detach() for name, part in parts.items()} | {"reconstruction": reconstruction.detach()}
+def perceptual_25d(
+    x: Float[Tensor, "b 1 z y x"], y: Float[Tensor, "b 1 z y x"], features: Features, *, slices_per_plane: int = 2
+) -> Float[Tensor, ""]:
+    """Mean squared difference of the features of evenly spaced slices of the three planes.
+
+    Args:
+        x, y: reconstruction and original.
+        features: any network from `n 3 h w` to one feature tensor or several; its weights are not trained here.
+        slices_per_plane: of each plane; planes with sides under 16 voxels are left out.
+    """
+    terms = []
+    for axis in (2, 3, 4):
+        sides = [x.shape[a] for a in (2, 3, 4) if a != axis]
+        if min(sides) < 16:
+            continue
+        places = torch.linspace(0, x.shape[axis] - 1, min(slices_per_plane + 2, x.shape[axis] + 2)).round().long()[1:-1].unique()
+        pair = [v.index_select(axis, places.to(v.device)).movedim(axis, 1).flatten(0, 1).expand(-1, 3, -1, -1) for v in (x, y)]
+        found = [features(v) for v in pair]
+        layers = [[f] if isinstance(f, Tensor) else list(f) for f in found]
+        terms += [F.mse_loss(a, b) for a, b in zip(*layers, strict=True)]
+    return torch.stack(terms).mean() if terms else x.new_zeros(())
+
+
+def reconstruction_terms(
+    x: Float[Tensor, "b 1 z y x"], truth: Float[Tensor, "b 1 z y x"], weights: LossWeights, features: Features | None = None
+) -> dict[str, Tensor]:
+    """The terms of likeness, and under `reconstruction` their weighted sum."""
+    error = x - truth
+    terms = {"l1": error.abs().mean(), "mse": error.square().mean(), "gradient": gradient_difference(x, truth)}
+    if features is not None and weights.perceptual:
+        terms["perceptual"] = perceptual_25d(x, truth, features)
+    return terms | {"reconstruction": sum((getattr(weights, name) * term for name, term in terms.items()), x.new_zeros(()))}
+
+
+def quantizer_terms(latents: Float[Tensor, "b c z y x"], quantizer: LFQ, weights: LossWeights, *, step: int) -> dict[str, Tensor]:
+    """The terms of the codes, and under `quantizer` their weighted sum."""
+    terms = quantizer.terms(latents, inverse_temperature=weights.inverse_temperature, eps=weights.eps)
+    entropy = terms.per_sample_entropy - weights.diversity * terms.batch_entropy
+    total = weights.commitment * terms.commitment + weights.entropy_at(step) * entropy
+    return {
+        "commitment": terms.commitment,
+        "token_entropy": terms.per_sample_entropy,
+        "batch_entropy": terms.batch_entropy,
+        "quantizer": total,
+    }

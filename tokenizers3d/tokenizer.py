@@ -1,6 +1,7 @@
 """Tokenizer: volumes to tokens and back, in one pass, by windows, or slab by slab at constant memory."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +99,20 @@ class Tokenizer(nn.Module):
         return self.encoder.head.weight.device
 
     def forward(
-        self, x: Float[Tensor, "b 1 z y x"], *, softness: float | None = None
+        self, x: Float[Tensor, "b 1 z y x"], *, softness: float | None = None, mode: Mode = "stream"
     ) -> tuple[Float[Tensor, "b 1 z y x"], Float[Tensor, "b c tz ty tx"]]:
-        """For training: reconstruction of the whole volume in one pass, and the latents before quantization.
+        """For training: the reconstruction, and the latents before quantization.
 
-        `softness` is that of `LFQ.forward`.
+        Args:
+            x: voxels in [-1, 1].
+            softness: that of `LFQ.forward`.
+            mode: `stream` encodes the volume in one pass, `windowed` by windows; it is decoded whole.
         """
-        latents = self.encoder(haar(pad_slab(x, self.stride_vox, is_whole=True)))
-        vectors, _ = self.quantizer(latents) if softness is None else self.quantizer(latents, softness=softness)
+        frames = haar(pad_slab(x, self.stride_vox, is_whole=True))
+        latents = self.encoder(frames) if mode == "stream" else encode_windows(self.encoder, frames, num_frames=self.stride_vox[0] // 2)
+        quantize = partial(self.quantizer, softness=softness) if isinstance(self.quantizer, LFQ) else self.quantizer
         z, rows, columns = x.shape[2:]
-        return unhaar(self.decoder(vectors))[:, :, :z, :rows, :columns], latents
+        return unhaar(self.decoder(quantize(latents)[0]))[:, :, :z, :rows, :columns], latents
 
     @torch.no_grad()
     def encode(

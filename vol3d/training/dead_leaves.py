@@ -31,10 +31,10 @@ def dead_leaves(rng: np.random.Generator, shape_zyx: tuple[int, int, int], *, an
     blur = rng.uniform(0.2, 1.1)
     volume = gaussian_filter(volume, (blur / anisotropy, blur, blur))
     if rng.random() < 0.5:
-        volume += _cloud(rng, shape_zyx, anisotropy) * rng.uniform(5, 60)
+        volume += _cloud(rng, shape_zyx, anisotropy) * np.float32(rng.uniform(5, 60))
     sigma = rng.uniform(0.2, 0.9)
     noise = gaussian_filter(rng.standard_normal(shape_zyx, dtype=np.float32), (0, sigma, sigma))
-    return volume + noise / max(float(noise.std()), 1e-6) * rng.choice([0, 5, 10, 20, 40])
+    return volume + noise * np.float32(rng.choice([0, 5, 10, 20, 40]) / max(float(noise.std()), 1e-6))
 
 
 def _paint_leaf(rng: np.random.Generator, volume: np.ndarray, grid: np.ndarray, extent: np.ndarray) -> None:

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tokenizers3d.tokenizer import Tokenizer
+from vol3d.errors import ConfigError
+from vol3d.training.crops import CropDataset, PhantomCrops, ScanCrops, find_scans, random_crop
+from vol3d.training.dead_leaves import dead_leaves
+from vol3d.training.recipe import read_recipe
+from vol3d.training.run import train
+from vol3d.volume.geometry import make_affine
+from vol3d.volume.volume import Volume
+from vol3d.volume.write import write_volume
+
+RECIPE = """
+task:
+  class_path: vol3d.training.tokenizer_task.TokenizerTask
+  init_args:
+    model: {model}
+    stage:
+      mode: stream
+      weights: {{l1: 1.0, entropy: 0.01, soft_steps: 2, entropy_steps: 3}}
+      adversaries: {{axes: [2, 3], filters: 4, penalty_every: 2}}
+    source:
+      class_path: vol3d.training.crops.PhantomCrops
+      init_args: {{num_phantoms: 0, leaves: 1.0}}
+    shapes: [[1, 9, 16, 16], [2, 1, 24, 24]]
+    num_items: 8
+loop: {{steps: 4, learning_rate: 0.001, schedule: constant, ema_decay: 0.9, save_every: 2}}
+"""
+MODEL = "model: {name: tiny, filters: 8, num_res_blocks: 1, num_groups: 4, quantizer_args: {num_bits: 6}}"
+
+
+@pytest.fixture
+def recipe_path(tmp_path: Path) -> Path:
+    (tmp_path / "model.yaml").write_text(MODEL)
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(model=tmp_path / "model.yaml"))
+    return tmp_path / "recipe.yaml"
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(recipe_path: Path, tmp_path: Path) -> None:
+    train(read_recipe(str(recipe_path)), out=tmp_path / "whole")
+    train(read_recipe(str(recipe_path), steps=2), out=tmp_path / "parts")
+    train(read_recipe(str(recipe_path)), out=tmp_path / "parts", resume=True)
+    whole, parts = (Tokenizer.load(tmp_path / name / "tokenizer.safetensors") for name in ("whole", "parts"))
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, parts.state_dict()[name]), name
+    assert whole.tokenizer_id == parts.tokenizer_id
+    assert whole.config.modes == ("stream",)
+    assert whole.provenance["steps"] == 4
+
+
+@pytest.mark.parametrize("name", ["train_small", "train_btb3d_8x8x8_stage1"])
+def test_recipes_that_ship_can_be_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "scans").mkdir(parents=True)
+    write_volume(scan(), tmp_path / "data" / "scans" / "a.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    recipe = read_recipe(f"tokenizer/{name}")
+    assert recipe.loop.steps > 1000
+    assert recipe.task.config.quantizer_args == {"num_bits": 18}
+
+
+def scan() -> Volume:
+    array = np.random.default_rng(0).integers(-1000, 1000, (12, 20, 24)).astype(np.int16)
+    return Volume(array, make_affine((2.0, 1.0, 1.0), (0.0, 0.0, 0.0)), "CT", "HU")
+
+
+def test_crops_come_from_scans_of_any_format(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.zarr"):
+        write_volume(scan(), tmp_path / name)
+    assert [p.name for p in find_scans(tmp_path)] == ["a.nii.gz", "b.zarr"]
+    crops = ScanCrops(str(tmp_path))
+    crop = crops(np.random.default_rng(0), (9, 16, 32))
+    assert crop.shape == (9, 16, 32)
+    assert np.abs(crop).max() <= 1
+    assert (crop[..., 24:] == crop[..., 23:24]).all()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="no scan"):
+        ScanCrops(str(tmp_path / "empty"))
+
+
+def test_an_item_depends_on_its_index_alone() -> None:
+    data = CropDataset(PhantomCrops(num_phantoms=0, leaves=1), [(2, 1, 16, 16), (1, 9, 16, 16)], 10, seed=3, remap=0.5)
+    again = CropDataset(PhantomCrops(num_phantoms=0, leaves=1), [(2, 1, 16, 16), (1, 9, 16, 16)], 10, seed=3, remap=0.5)
+    assert {data[i].shape for i in range(10)} == {(2, 1, 1, 16, 16), (1, 1, 9, 16, 16)}
+    assert all(torch.equal(data[i], again[i]) for i in (9, 0, 4))
+    assert not torch.equal(data[0].flatten()[:64], data[1].flatten()[:64])
+    with pytest.raises(ConfigError):
+        CropDataset(PhantomCrops(), [(1, 0, 8, 8)], 10, seed=0)
+    with pytest.raises(ConfigError):
+        PhantomCrops(num_phantoms=0, leaves=0.5)
+
+
+def test_phantoms_are_kept(tmp_path: Path) -> None:
+    source = PhantomCrops(num_phantoms=1, leaves=0, cache=str(tmp_path))
+    crop = source(np.random.default_rng(0), (9, 32, 32))
+    assert crop.dtype == np.float32
+    assert [p.name for p in tmp_path.iterdir()] == ["500000.npy"]
+    again = PhantomCrops(num_phantoms=1, leaves=0, cache=str(tmp_path))
+    assert np.array_equal(again(np.random.default_rng(0), (9, 32, 32)), crop)
+
+
+def test_dead_leaves_have_tissues_and_edges() -> None:
+    volumes = [dead_leaves(np.random.default_rng(seed), (9, 32, 32), anisotropy=2.0) for seed in range(8)]
+    assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in volumes)
+    assert sum(v.std() > 50 for v in volumes) >= 6
+    assert np.array_equal(volumes[3], dead_leaves(np.random.default_rng(3), (9, 32, 32), anisotropy=2.0))
+
+
+def test_a_crop_larger_than_the_scan_repeats_the_border() -> None:
+    crop = random_crop(np.random.default_rng(0), np.arange(8, dtype=np.float32).reshape(2, 2, 2), (3, 2, 2))
+    assert crop[2].tolist() == crop[1].tolist()
