@@ -53,6 +53,15 @@ def mentioned(text: str, structures: Iterable[str]) -> tuple[str, ...]:
     return tuple(s for s in dict.fromkeys(structures) if s in found)
 
 
+def denies(text: str) -> bool:
+    """Whether a text says that something is not there.
+
+    >>> denies("No calcification."), denies("Calcification.")
+    (True, False)
+    """
+    return bool(_NEGATION.search(text.lower()))
+
+
 def check_answer(text: str, structures: Iterable[str], evidence: Evidence) -> Finding:
     """Whether an answer about `structures` agrees with the evidence on them."""
     asked = tuple(structures)
@@ -87,8 +96,7 @@ def check_sentence(text: str, evidence: Evidence, *, structures: Iterable[str] |
     numbers = _NUMBER.findall(text)
     if any(n not in shown for n in numbers):
         return Finding("unsupported")
-    denied = bool(_NEGATION.search(text.lower()))
-    wanted = Status.ABSENT if denied else Status.FOUND
+    wanted = Status.ABSENT if denies(text) else Status.FOUND
     if any(status is not wanted for status in statuses.values()):
         return Finding("contradicted")
     if not _sides_agree(text, named, evidence):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vol3d.contracts import Claim, Evidence, Report, Status, TraceStep
 from vol3d.inference.expert_loop import Session, evidence_lines
-from vol3d.inference.grounding import check_sentence, mentioned
+from vol3d.inference.grounding import check_sentence, denies, mentioned
 from vol3d.vlm import prompt
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _write_impression(session: Session, model: "VisionLanguageModel", chosen: Se
     asked = f"Impression on: {', '.join(prompt.words(s) for s in looked_for)}."
     text = _say(session, model, looked_for, asked, trace).strip()
     there = {s for s in looked_for if session.evidence.statuses[s] is Status.FOUND}
-    if set(mentioned(text, looked_for)) != there or ("none" in text.lower()) == bool(there):
+    if set(mentioned(text, looked_for)) != there or denies(text) == bool(there):
         trace.append(TraceStep(step=len(trace) + 1, call="check", status="contradicted", seconds=0.0, detail=f"dropped: {text[:160]}"))
         text = f"{', '.join(prompt.words(s) for s in looked_for if s in there)}.".capitalize() if there else "None of these findings."
     if not there:
