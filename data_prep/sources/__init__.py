@@ -17,6 +17,7 @@ SOURCES = {
     "nifti_csv": "nifti_csv",
     "dicom_folder": "dicom_folder",
     "phantom": "phantom",
+    "synthetic_lesions": "synthetic_lesions",
 }
 
 

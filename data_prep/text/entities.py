@@ -15,6 +15,8 @@ _SIZE = re.compile(
     r"(?P<a>\d+(?:[.,]\d+)?)(?:\s*(?:-|–|x|×|\*|and|to)\s*(?P<b>\d+(?:[.,]\d+)?))?(?:\s*(?:x|×|\*)\s*(?P<c>\d+(?:[.,]\d+)?))?\s*-?(?P<unit>mm|cm)\b(?!\s*(?:hg|thick (?:section|slice)))",
     re.IGNORECASE,
 )
+# "(30 mm in the previous examination)" is not today's size.
+_EARLIER = re.compile(r"[^.;)]{0,25}\b(?:previous|prior|earlier|old)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,31 @@ def extract_entities(text: str, lexicon: Lexicon = LEXICON) -> tuple[Entity, ...
     for index, sentence in enumerate(sentences(text)):
         found, region = _sentence_entities(sentence, index, region, lexicon)
         out += found
+    return _without_doubles(out)
+
+
+def _without_doubles(entities: list[Entity]) -> tuple[Entity, ...]:
+    """One entity per thing: no mention inside a longer one of its kind, no coronary plaque that is also one of other arteries."""
+    coronary = {(e.sentence, e.organ) for e in entities if e.finding == "coronary_calcification"}
+    beyond = re.compile(r"aort|arch|carotid|iliac|subclavian|vessel|vascular", re.IGNORECASE)
+    out = []
+    for entity in entities:
+        rivals = [e for e in entities if e is not entity and e.finding == entity.finding and e.start <= entity.start and entity.end <= e.end]
+        plaque = entity.finding == "arterial_calcification" and entity.organ == "coronary_artery" and (entity.sentence, entity.organ) in coronary
+        if not rivals and not (plaque and not beyond.search(entity.text)):
+            out.append(entity)
     return tuple(out)
+
+
+def _named_by_place(finding: str, text: str, organ: str, region: str) -> str:
+    """Fluid is named after the space that it lies in; higher density outside of the lung is no lung opacity."""
+    if finding == "lung_opacity" and region in ("abdomen", "chest_wall", "bone", "neck", "head"):
+        return "increased_density"
+    if finding != "pleural_effusion" or re.search(r"pleura|thora|empyema", text, re.IGNORECASE):
+        return finding
+    if organ in ("pericardium", "heart"):
+        return "pericardial_effusion"
+    return "free_fluid" if region == "abdomen" else finding
 
 
 def _sentence_entities(sentence: TextSpan, index: int, region_before: str, lexicon: Lexicon) -> tuple[list[Entity], str]:
@@ -65,15 +91,16 @@ def _sentence_entities(sentence: TextSpan, index: int, region_before: str, lexic
         for finding, pattern in lexicon.finding_patterns:
             for match in pattern.finditer(sentence.text, start, end):
                 organ = _nearest(places, match.start(), match.end(), start, end)
+                region = lexicon.region(organ) if organ else region_before
                 out.append(
                     Entity(
-                        finding=finding,
+                        finding=_named_by_place(finding, match.group(), organ, region),
                         text=match.group(),
                         start=sentence.start + match.start(),
                         end=sentence.start + match.end(),
                         sentence=index,
                         organ=organ,
-                        region=lexicon.region(organ) if organ else region_before,
+                        region=region,
                         side=_side(sentence.text, start, end, match),
                         sizes_mm=_sizes(sentence.text, start, end, match),
                         assertion=_assertion(statement_scopes, match),
@@ -88,7 +115,10 @@ def _nearest(places: list[tuple[int, int, str]], start: int, end: int, low: int,
     inside = [p for p in places if low <= p[0] < high] or places
     if not inside:
         return ""
-    return min(inside, key=lambda p: (max(p[0] - end, start - p[1], 0), p[0]))[2]
+    nearest = min(inside, key=lambda p: (max(p[0] - end, start - p[1], 0), p[0]))[2]
+    lobes = {p[2] for p in inside if p[2].startswith("lung_")}
+    # "The lower lobe of the left lung": the lobe says more than the word that happens to stand closer.
+    return lobes.pop() if nearest == "lung" and len(lobes) == 1 else nearest
 
 
 def _side(text: str, low: int, high: int, mention: re.Match[str]) -> Side:
@@ -106,7 +136,7 @@ def _side(text: str, low: int, high: int, mention: re.Match[str]) -> Side:
 
 def _sizes(text: str, low: int, high: int, mention: re.Match[str]) -> tuple[float, ...]:
     """Lengths in mm of the measurement nearest to the mention, in its statement."""
-    found = list(_SIZE.finditer(text, low, high))
+    found = [m for m in _SIZE.finditer(text, low, high) if not _EARLIER.match(text[m.end() : min(m.end() + 45, high)])]
     if not found:
         return ()
     size = min(found, key=lambda m: max(m.start() - mention.end(), mention.start() - m.end(), 0))

@@ -52,11 +52,12 @@ _FINDING_WORDS: dict[str, str] = {
     "septal_thickening": r"(?:inter|intra)-?\s?(?:lobular|lobuler)\b[^.;]{0,30}(?:sept\w+|thick\w+|lines)|(?:inter)?sept(?:al|a|um)\b[^.;]{0,30}thick\w+|thick\w+[^.;]{0,30}\b(?:inter)?sept(?:al|a|um)\b",
     "crazy_paving": r"crazy ?-?paving",
     "pneumothorax": r"pneumothora\w*",
-    "pulmonary_embolism": r"pulmonary (?:thrombo)?embol\w+|filling defects?|thromboembol\w+|\bthromb(?:us|osis|i)\b",
+    "pulmonary_embolism": r"pulmonary (?:thrombo)?embol\w+|thromboembol\w+",
+    "thrombus": r"filling defects?|\bthromb(?:us|osis|i)\b",
     "pneumonia": r"pneumon(?:ia|ic)\w*|infectious process|infective patholog\w+",
-    "cyst": r"\bcysts?\b|\bcystic\b",
+    "cyst": r"(?<!air )\bcysts?\b|\bcystic\b(?! bronchi)",
     "steatosis": r"steatosis|hepatosteatosis|fatty liver|(?:fat|adipos)\w* infiltration",
-    "stone": r"\bcalcul(?:us|i)\b|\bstones?\b|lithiasis|cholelithiasis|nephrolithiasis",
+    "stone": r"\bcalcul(?:us|i)\b|\b(?:gall)?stones?\b|lithiasis|cholelithiasis|nephrolithiasis",
     "hepatomegaly": r"hepatomegaly|liver[^.;,]{0,25}(?:enlarged|larger)",
     "splenomegaly": r"splenomegaly|spleen[^.;,]{0,25}(?:enlarged|larger|increased)",
     "fracture": r"\bfractur\w+",
@@ -64,9 +65,17 @@ _FINDING_WORDS: dict[str, str] = {
     "degenerative_bone": r"osteophyt\w*|degenerat\w+|spondyl\w+|scoliosis|kyphosis",
     "bone_lesion": r"(?:lytic|sclerotic|blastic)[- ](?:\w+[- ])*lesions?|bone metasta\w+",
     "tumour": r"\btumou?rs?\b|\bcarcinom\w+|\bneoplas\w+|malignan\w+",
-    "lesion": r"hypodense (?:\w+ )?lesions?|hyperdense (?:\w+ )?lesions?|(?:solid|focal|nodular) lesions?|h(?:a)?emangiomas?|adenomas?",
+    "lesion": r"hypodense (?:\w+ )?lesions?|hyperdense (?:\w+ )?lesions?|(?:solid|focal) lesions?|h(?:a)?emangiomas?|adenomas?",
     "tree_in_bud": r"(?:tree|sprout|bud)[- ](?:in|with|and)[- ](?:bud|budding|tree)\w*|budding tree|centri(?:lobular|acinar) (?:nodul\w+|opacit\w+)",
-    "wall_thickening": r"(?:tumou?ral |pathological )?wall thick\w+",
+    "bile_duct_dilatation": r"(?:dilat\w+|enlarge\w+)[^.;,]{0,50}(?:bile|biliary|hepatic) ducts?|(?:bile|biliary) ducts?[^.;,]{0,40}dilat\w+|choledoch\w*[^.;,]{0,20}dilat\w+",
+    "pulmonary_artery_dilatation": r"pulmonary (?:arter\w+|trunk)[^.;,]{0,50}(?:dilat\w+|wider)|dilat\w+[^.;,]{0,40}pulmonary (?:arter\w+|trunk)",
+    "soft_tissue_lesion": r"soft[- ]tissue (?:density )?(?:lesion|mass|appearance)s?|lesions? of (?:\w+ ){0,3}soft[- ]tissue|lipomas?",
+    "wall_thickening": r"(?:tumou?ral |pathological )?(?<!bronchial )(?<!peribronchial )wall thick\w+",
+    "pleural_thickening": r"pleura\w*[^.;,]{0,40}thick\w+|thick\w+[^.;,]{0,30}pleura\w*|pleural plaques?",
+    "adrenal_thickening": r"adrenal[^.;,]{0,40}thick\w*|thick\w+[^.;,]{0,30}adrenal\w*",
+    "aortic_dilatation": r"\baort\w*[^.;,]{0,60}(?:dilat\w+|ectat\w+|wider than normal)|(?:dilat\w+|ectasia)[^.;,]{0,40}\baort\w*",
+    "mediastinal_shift": r"(?:mediastin\w+|heart)[^.;,]{0,40}(?:shift|displac)\w*",
+    "thyroid_enlargement": r"thyroid[^.;,]{0,40}(?:larger|enlarge\w+|increas\w+)|(?:increas\w+|enlarge\w+)[^.;,]{0,40}thyroid",
 }
 
 # anatomy -> (words, region). More specific names come first: the longest match at a place wins.
@@ -83,7 +92,7 @@ _ANATOMY_WORDS: dict[str, tuple[str, str]] = {
     "heart": (r"\bheart\b|cardiac|ventric\w+|\batri(?:um|al|a)\b", "heart"),
     "pericardium": (r"pericardi\w+", "heart"),
     "coronary_artery": (r"coronar\w+|\bLAD\b|\bRCA\b|circumflex", "heart"),
-    "aorta": (r"\baort\w*|arcus", "mediastinum"),
+    "aorta": (r"abdominal aort\w*|\baort(?:a|ic|as)\b|arcus", "mediastinum"),
     "pulmonary_artery": (r"pulmonary (?:arter\w+|trunk)|main pulmonary", "mediastinum"),
     "mediastinum": (r"mediastin\w*|paratracheal|subcarinal|prevascular|aortopulmonary|hilar\b|hilum|hilus", "mediastinum"),
     "oesophagus": (r"o?esophag\w*", "mediastinum"),
@@ -110,7 +119,10 @@ _ANATOMY_WORDS: dict[str, tuple[str, str]] = {
 }
 
 _SIDES = (
-    ("bilateral", r"\bbilateral\w*|\bboth (?!main)\w*|\bboth\b|right[ -](?:and[ -])?left|left[ -](?:and[ -])?right"),
+    (
+        "bilateral",
+        r"\bbilateral\w*|\bboth (?!\w+ \w+ parts? of the (?:right|left))\w*|\bright(?: \w+){0,3} and(?: the)? left|\bleft(?: \w+){0,3} and(?: the)? right|right[ -]left|left[ -]right",
+    ),
     ("right", r"\bright\b(?!-sided heart)"),
     ("left", r"\bleft\b"),
 )

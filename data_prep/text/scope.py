@@ -29,11 +29,11 @@ _NO = re.compile(r"\b(?:no|without|absence of|free of|free from|negative for|nei
 # "No difference in the nodules" and "a node that did not reach pathological size" say that the thing is there.
 _NO_CHANGE = re.compile(
     r"\b(?:no|without)\s+(?:(?:significant|obvious|remarkable|marked|evident|clear|apparent|major|notable|definite|interval|newly|developed|new)\s+)*"
-    r"(?:change|difference|progression|regression|(?:increase|decrease) in (?:the )?(?:size|number|dimension|lesion|nodule)|interval|enlargement in (?:the )?(?:size|number)|growth|contrast|iv\b|other\b|evidence of (?:progression|growth))",
+    r"(?:change|difference|progression|regression|(?:increase|decrease) in (?:the )?(?:size|number|dimension|lesion|nodule)|interval|enlargement in (?:the )?(?:size|number)|growth|contrast|iv\b|evidence of (?:progression|growth))",
     re.IGNORECASE,
 )
 _NOT = re.compile(
-    rf"\b(?:not|n't|never)\s+(?:(?:be|been|clearly|definitely|significantly|currently|present|be clearly)\s+)*(?:{_SEEN}|observe|detect|see|include|contain|show|have|exist|in question|accompanied|occur)\b"
+    rf"\b(?:not|n't|never)\s+(?:(?:be|been|clearly|definitely|significantly|currently|present|be clearly)\s+)*(?:{_SEEN}|observe|detect|see|include|contain|show|have|exist|in question|accompanied|occur|typical|suggestive|compatible|consistent)\b"
     r"|\b(?:is|are|was|were)\s+absent\b|\bnot\s+(?:any|a|an)\b|\b(?:ruled out|disappeared|resolved|no longer)\b|\bnone\b",
     re.IGNORECASE,
 )
@@ -44,7 +44,7 @@ _VERB = re.compile(
 _EXCEPT = re.compile(r"\b(?:except|other than|apart from|besides|excluding|but|aside from)\b", re.IGNORECASE)
 _DOUBT = re.compile(
     r"\?|\b(?:may|might|could) (?:be|represent|belong|also|have|indicate|suggest)\b|\b(?:possibl[ey]|probabl[ey]|suspicious|suspected|suspicion|suggest\w*|likely|presumably|compatible with"
-    r"|consistent with|in favou?r of|cannot be (?:excluded|ruled out)|differential|impression of|thought to)\b",
+    r"|consistent with|in favou?r of(?! the heart)|cannot be (?:excluded|ruled out)|differential|impression of|thought to)\b",
     re.IGNORECASE,
 )
 _PAST = re.compile(r"\b(?:history of|previous(?:ly)?|operated|status post|s/p|underwent|had undergone|known)\b", re.IGNORECASE)

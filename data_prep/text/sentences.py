@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 # Bullets of report impressions: a quotation mark after a stop, dots, stars, numbered lines.
-_BULLET = re.compile(r"\s*(?:[\"“”•●▪◦*]+|\n\s*(?:[-–]|\d{1,2}[.)])(?=\s))\s*|\s*\n\s*\n\s*|\s*\n(?=\s*[A-Z])")
+_BULLET = re.compile(r"\s*(?:[\"“”•●▪◦·*]+|\n\s*(?:[-–]|\d{1,2}[.)])(?=\s))\s*|\s*\n\s*\n\s*|\s*\n(?=\s*[A-Z])")
 _STOP = re.compile(r"[.!?]+(?=\s+[A-Z0-9(\"“•]|\s*$)")
-_ABBREVIATION = re.compile(r"(?:\b(?:dr|prof|no|vs|approx|e\.g|i\.e|cf|fig|st|inv|ca|max|min|diam|lat|med|ant|post|sup|inf)|\b[A-Z])$", re.IGNORECASE)
+_ABBREVIATION = re.compile(r"(?:\b(?:dr|prof|no|vs|approx|e\.g|i\.e|cf|fig|st|inv|max|min|diam|lat|med|ant|post|sup|inf)|\b[A-Z])$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

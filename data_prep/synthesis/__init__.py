@@ -1,0 +1,1 @@
+"""Lesions put into real scans: exact truth on real anatomy, marked as synthetic wherever it goes."""
