@@ -7,8 +7,8 @@ from jaxtyping import Bool
 from experts3d.coarse import Coarse, dilate, erode, label_in_plane
 
 TISSUE_HU = -300.0
-# Room air measures -1000 HU, lung -700 to -920 HU: an opening to the side that is emptier than this, for the most part, is outside the patient.
-_OUTSIDE_HU = -940.0
+# Room air measures -1000 HU (blurred with cloth and skin about -940), lung -700 to -900 HU: an opening to the side that is emptier than this, for the most part, is outside the patient.
+_OUTSIDE_HU = -920.0
 _TABLE_RADIUS_MM = 7.0
 _PART_SHARE = 0.03
 

@@ -21,7 +21,7 @@ from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError
 from vol3d.volume.volume import Volume
 
-VERSION = "3"
+VERSION = "4"
 _LEFT, _RIGHT = "lung_left", "lung_right"
 # Labels do not overlap; everything with several parts is a union of them.
 NAMES = {
