@@ -159,8 +159,11 @@ def _write_card(source: Source, store: Path, summary: Summary) -> None:
 
 def pseudonymous(item: Item) -> Item:
     """An item whose key, study and patient are hashes; groups stay together."""
-    names = {f: f"{f}_{hashlib.sha256(getattr(item, f).encode()).hexdigest()[:12]}" for f in ("study", "patient")}
-    return replace(item, key=f"series_{hashlib.sha256(item.key.encode()).hexdigest()[:12]}", **names)
+
+    def short(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    return replace(item, key=f"series_{short(item.key)}", study=f"study_{short(item.study)}", patient=f"patient_{short(item.patient)}")
 
 
 def _refuse_double_keys(items: Sequence[Item]) -> None:

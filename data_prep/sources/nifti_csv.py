@@ -1,9 +1,10 @@
 """A plain folder of scans (NIfTI, NRRD, MHA) with one CSV beside them.
 
 The CSV needs a column `path` (or `file`, `image`); all others are optional: `study patient findings impression technique report
-modality split mask`, and any column that starts with `label:` or that names one of the 18 CT-RATE labels (0 or 1).
+modality split mask mask_names` (JSON: `{"1": "liver"}`), and any column that starts with `label:` or that names one of the 18 CT-RATE labels (0 or 1).
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,9 +55,16 @@ def _item(row: dict[str, str], path: str, root: Path) -> Item:
         technique=clean(row.get("technique")) or free.technique,
         labels={_label(name): int(float(value)) for name, value in row.items() if value and (name in LABELS18 or name.startswith("label:"))},
         split=row.get("split", ""),
-        masks=(MaskFile(row["mask"], {}),) if row.get("mask") else (),
+        masks=(MaskFile(row["mask"], _names(row.get("mask_names", ""), path)),) if row.get("mask") else (),
         problem=("outside_root", "the path leaves the corpus' folder") if escapes else None,
     )
+
+
+def _names(text: str, path: str) -> dict[int, str]:
+    try:
+        return {int(i): str(name) for i, name in json.loads(text or "{}").items()}
+    except (ValueError, AttributeError) as error:
+        raise ConfigError("mask_names is not a JSON object of label names", expected='{"1": "liver"}', found=f"{text[:60]} for {path}") from error
 
 
 def _label(column: str) -> str:

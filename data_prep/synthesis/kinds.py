@@ -36,17 +36,23 @@ class LesionKind:
     label: str = ""
 
 
-_TUMOUR = {"roughness": 0.18, "edge_mm": 2.5, "texture_hu": 8.0, "mass_effect": 0.5}
-_CYST = {"roughness": 0.04, "edge_mm": 1.0, "texture_hu": 0.0, "mass_effect": 0.4}
+def _tumour(name: str, hosts: tuple[str, ...], contrast_hu: tuple[float, float], diameter_mm: tuple[float, float], words: str) -> LesionKind:
+    return LesionKind(name, hosts, contrast_hu, None, diameter_mm, roughness=0.18, edge_mm=2.5, texture_hu=8.0, mass_effect=0.5, words=words)
+
+
+def _cyst(name: str, hosts: tuple[str, ...], density_hu: tuple[float, float], diameter_mm: tuple[float, float]) -> LesionKind:
+    return LesionKind(name, hosts, None, density_hu, diameter_mm, roughness=0.04, edge_mm=1.0, texture_hu=0.0, mass_effect=0.4, words="cyst")
+
+
 KINDS: dict[str, LesionKind] = {
     kind.name: kind
     for kind in (
-        LesionKind("liver_tumour", ("liver",), (-55, -20), None, (8, 60), words="hypodense tumour-like lesion", **_TUMOUR),
-        LesionKind("liver_cyst", ("liver",), None, (-5, 15), (6, 50), words="cyst", **_CYST),
-        LesionKind("kidney_tumour", ("kidney",), (-50, 20), None, (10, 55), words="solid tumour-like lesion", **_TUMOUR),
-        LesionKind("kidney_cyst", ("kidney",), None, (-5, 18), (6, 45), words="cyst", **_CYST),
-        LesionKind("pancreas_lesion", ("pancreas",), (-50, -15), None, (6, 30), words="hypodense lesion", **_TUMOUR),
-        LesionKind("spleen_lesion", ("spleen",), (-60, -25), None, (6, 40), words="hypodense lesion", **_TUMOUR),
+        _tumour("liver_tumour", ("liver",), (-55, -20), (8, 60), "hypodense tumour-like lesion"),
+        _cyst("liver_cyst", ("liver",), (-5, 15), (6, 50)),
+        _tumour("kidney_tumour", ("kidney",), (-50, 20), (10, 55), "solid tumour-like lesion"),
+        _cyst("kidney_cyst", ("kidney",), (-5, 18), (6, 45)),
+        _tumour("pancreas_lesion", ("pancreas",), (-50, -15), (6, 30), "hypodense lesion"),
+        _tumour("spleen_lesion", ("spleen",), (-60, -25), (6, 40), "hypodense lesion"),
         LesionKind("lung_nodule", ("lung",), None, (10, 60), (4, 30), 0.12, 1.0, 10.0, 0.1, "solid nodule", "Lung nodule"),
         LesionKind("lung_ground_glass_nodule", ("lung",), None, (-650, -450), (6, 30), 0.15, 2.5, 20.0, 0.0, "ground-glass nodule", "Lung nodule"),
     )
