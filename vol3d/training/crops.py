@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,8 +148,8 @@ def find_scans(root: Path) -> list[Path]:
     return found or ([root] if root.is_dir() and any(root.iterdir()) else [])
 
 
-def random_crop(rng: np.random.Generator, array: Float[np.ndarray, "z y x"], shape: Triple) -> Float[np.ndarray, "n r c"]:
-    """A crop at a random place, the border repeated where the volume is smaller; a crop of one value is drawn again a few times."""
+def random_crop(rng: np.random.Generator, array: Any, shape: Triple) -> Float[np.ndarray, "n r c"]:
+    """A crop at a random place of anything that slices, the border repeated where the volume is smaller; a crop of one value is drawn again a few times."""
     crop = np.zeros((1, 1, 1), np.float32)
     for _ in range(_TRIES):
         start = [int(rng.integers(max(0, size - n) + 1)) for n, size in zip(shape, array.shape, strict=True)]
