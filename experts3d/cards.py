@@ -28,10 +28,15 @@ BUILT_IN: dict[str, str] = {
     "spleen_ct": "experts3d.monai_bundle:SpleenCT",
     "brats_mri": "experts3d.monai_bundle:BratsMRI",
     "vista3d": "experts3d.vista3d:Vista3D",
+    "totalsegmentator": "experts3d.foreign:totalsegmentator",
+    "lungmask": "experts3d.foreign:lungmask",
+    "nnunet": "experts3d.foreign:nnunet",
+    "voxtell": "experts3d.foreign:voxtell",
 }
 # These need to be told where their masks or weights are, so no panel can open them by itself.
 NEED_ARGUMENTS: dict[str, str] = {
     "supplied": "your own masks: --mask FILE --labels TABLE",
+    "nnunet": "a trained model folder; from Python: load_expert('nnunet', model=...)",
     "brats_mri": "three more MR sequences by name; from Python: load_expert('brats_mri', sequences=...)",
 }
 

@@ -10,8 +10,8 @@ from scipy import ndimage
 from experts3d.coarse import Coarse, box_around, dilate, distance_mm, erode
 
 LUNG_HU = -400.0
-# Bowel gas and the airway hold pure air; even destroyed lung keeps some tissue.
-_GAS_HU = -965.0
+# Bowel gas and the airway hold pure air; even destroyed lung keeps some tissue, and its vessels make a tenth of it denser than noise makes gas.
+_GAS_HU, _DENSEST_GAS_HU = -965.0, -890.0
 _MIN_LUNG_ML = 20.0
 _CLOSING_MM = 6.0
 
@@ -85,7 +85,8 @@ def _pick_lung(coarse: Coarse, numbers: np.ndarray, num: int) -> Bool[np.ndarray
         mask = numbers[box] == i
         inside = erode(mask, coarse, 1.5 * min(coarse.spacing_mm))
         values = coarse.image_hu[box][inside if inside.sum() >= 20 else mask]
-        if np.median(values) > _GAS_HU and np.percentile(values, 30) > _GAS_HU - 15:
+        third, median, densest = np.percentile(values, (30, 50, 90))
+        if median > _GAS_HU and third > _GAS_HU - 15 and densest > _DENSEST_GAS_HU:
             chosen.append(i)
     return np.isin(numbers, chosen)
 

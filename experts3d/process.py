@@ -20,7 +20,10 @@ _LOOK_EVERY_SECONDS = 0.1
 _LONGEST_LINE = 1 << 20
 _TAIL_BYTES = 4000
 # Secrets of the parent are no business of a foreign program; it gets what programs need to start.
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HF_HOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HF_HOME", "LD_LIBRARY_PATH", "SYSTEMROOT",
+    "XDG_CACHE_HOME", "TOTALSEG_HOME_DIR", "TOTALSEG_WEIGHTS_PATH",
+)  # fmt: skip
 
 
 class WatchedProcess:

@@ -21,7 +21,7 @@ from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError
 from vol3d.volume.volume import Volume
 
-VERSION = "4"
+VERSION = "5"
 _LEFT, _RIGHT = "lung_left", "lung_right"
 # Labels do not overlap; everything with several parts is a union of them.
 NAMES = {

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from experts3d.anatomy import group_unions, organ_unions
 from experts3d.process import WatchedProcess
 from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError, Vol3dError
@@ -85,10 +86,12 @@ class WorkerExpert:
             answer = self._ask({"scan": str(scan), "out": str(out), "targets": list(wanted)})
             array, names = self._label_array(answer, out, volume)
         present = set(np.unique(array).tolist()) - {0}
-        known = {name: i for i, name in names.items()}
-        statuses = {name: Status.FOUND if known.get(name) in present else Status.ABSENT if name in known else Status.NOT_COVERED for name in wanted}
+        named, unions = organ_unions(names, present)
+        unions = group_unions(named, unions)
+        ids = {name: (i,) for i, name in named.items()} | unions
+        statuses = {name: Status.NOT_COVERED if name not in ids else Status.FOUND if present & set(ids[name]) else Status.ABSENT for name in wanted}
         reasons = {name: "the worker did not look for it" for name, status in statuses.items() if status is Status.NOT_COVERED}
-        return LabelMap(array, volume.affine, names, volume.source, self._card.name, self._card.version, statuses, {}, reasons)
+        return LabelMap(array, volume.affine, named, volume.source, self._card.name, self._card.version, statuses, unions, reasons)
 
     def close(self) -> None:
         """End the worker; the next call starts a new one."""

@@ -1,4 +1,4 @@
-"""`vol3d experts list | check`: what can segment on this machine, and whether it works."""
+"""`vol3d experts list | check | install NAME`: what can segment on this machine, whether it works, and what to add."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vol3d.contracts import Expert
 
-SUMMARY = "list the segmentation experts, or check that they run here"
+SUMMARY = "list the segmentation experts, check that they run here, install one"
 EXAMPLE = "vol3d experts list"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("action", choices=("list", "check"), help="list: cards and what is missing; check: run each on a phantom")
+    parser.add_argument(
+        "action",
+        choices=("list", "check", "install"),
+        help="list: cards and what is missing; check: run each on a phantom; install: make its environment",
+    )
+    parser.add_argument("name", nargs="?", help="for install: which expert")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
 
 
@@ -20,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     """List or check; `check` exits 1 when an expert that is installed does not run."""
     from vol3d.cli.console import print_json, stdout_to_stderr
 
+    if args.action == "install":
+        return _install(args)
     with stdout_to_stderr():
         experts = [_listed(name, check=args.action == "check") for name in _names()]
     if args.json:
@@ -27,6 +34,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(experts, checked=args.action == "check")
     return 1 if any(item["status"] == "failed" for item in experts) else 0
+
+
+def _install(args: argparse.Namespace) -> int:
+    """Make the environment of an expert that needs one of its own."""
+    from experts3d.environments import PACKAGES, install
+    from vol3d.cli.console import print_json, progress
+    from vol3d.errors import ConfigError
+
+    if args.name not in PACKAGES:
+        raise ConfigError("say which expert to install", expected=", ".join(PACKAGES), found=args.name or "nothing")
+    with progress(f"Installing {args.name}"):
+        python = install(args.name)
+    if args.json:
+        print_json({"expert": args.name, "python": python})
+    else:
+        print(f"{args.name} is installed: {python}")
+    return 0
 
 
 def _names() -> tuple[str, ...]:
