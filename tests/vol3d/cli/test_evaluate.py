@@ -1,5 +1,6 @@
 """`vol3d evaluate ...` on small files: rows with provenance in --json, one line where the input is wrong."""
 
+import csv
 import json
 
 import numpy as np
@@ -101,11 +102,15 @@ def test_report_with_baselines(tmp_path, capsys):
     assert published["BLEU_1"]["value"] == pytest.approx(1.0, abs=1e-6)
 
 
-def test_baselines_and_labeller_on_real_reports(shared_real, capsys):
-    reports = shared_real / "ct_rate_reports" / "reports_and_labels_800.csv"
-    rows = _rows(_run(capsys, "baselines", reports, "--resamples", "20", "--no-labels", "--json"))
-    assert rows["constant/words/bleu_1"]["value"] > 0.439  # BTB3D's published BLEU-1: beaten by one sentence list for everybody
-    assert rows["other_patient/words/bleu_1"]["value"] > 0.4
+def test_one_constant_report_scores_like_published_models(shared_real, tmp_path, capsys):
+    """On 300 of the 800 reports, to be quick; on all of them it is 0.478 (docs/evaluation.md), where a published model has 0.439."""
+    with (shared_real / "ct_rate_reports" / "reports_and_labels_800.csv").open(newline="") as file:
+        rows = list(csv.reader(file))[:301]
+    with (tmp_path / "reports.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    found = _rows(_run(capsys, "baselines", tmp_path / "reports.csv", "--resamples", "20", "--no-labels", "--json"))
+    assert found["constant/words/bleu_1"]["value"] > 0.42
+    assert found["constant/words/bleu_1"]["value"] > found["other_patient/words/bleu_1"]["value"] - 0.02
 
 
 def test_classification_and_retrieval(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """Tiny random models of real architectures, with the processors that belong to them, built here: nothing is downloaded."""
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
@@ -12,7 +12,6 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
-    Qwen3VLVideoProcessor,
 )
 
 GEMMA_TEMPLATE = (
@@ -29,9 +28,9 @@ def _tokenizer(special, **named):
     words = [*special, "<unk>", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,?:()' \n-"]
     core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, unk_token="<unk>", additional_special_tokens=list(special), extra_special_tokens=named or None
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", **({"extra_special_tokens": named} if named else {}))
+    tokenizer.add_tokens([AddedToken(word, special=True, normalized=False) for word in special], special_tokens=True)
+    return tokenizer
 
 
 def gemma3():
@@ -53,6 +52,22 @@ def gemma3():
     return Gemma3ForConditionalGeneration(config).eval(), processor
 
 
+def _without_videos(images, tokenizer):
+    """Qwen3-VL's own processor; its video half needs torchvision, which is not installed here and which pictures do not touch."""
+    processor = object.__new__(Qwen3VLProcessor)
+    processor.image_processor, processor.tokenizer, processor.video_processor = images, tokenizer, None
+    processor.chat_template = QWEN_TEMPLATE
+    for name, token in {
+        "image": "<|image_pad|>",
+        "video": "<|video_pad|>",
+        "vision_start": "<|vision_start|>",
+        "vision_end": "<|vision_end|>",
+    }.items():
+        setattr(processor, f"{name}_token", token)
+        setattr(processor, f"{name}_token_id", tokenizer.convert_tokens_to_ids(token))
+    return processor
+
+
 def qwen3_vl():
     """Qwen3-VL's architecture."""
     special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
@@ -60,8 +75,7 @@ def qwen3_vl():
     tokenizer.pad_token, tokenizer.eos_token = special[0], special[2]
     pixels = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
     images = Qwen2VLImageProcessor(**pixels, size={"shortest_edge": 16 * 16, "longest_edge": 48 * 48})
-    videos = Qwen3VLVideoProcessor(**pixels)
-    processor = Qwen3VLProcessor(images, tokenizer, videos, chat_template=QWEN_TEMPLATE)
+    processor = _without_videos(images, tokenizer)
     config = Qwen3VLConfig(
         text_config={"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "rope_scaling": {"rope_type": "default", "mrope_section": [4, 2, 2], "mrope_interleaved": True}},
         vision_config={"hidden_size": 32, "intermediate_size": 64, "depth": 2, "num_heads": 2, "patch_size": 8, "spatial_merge_size": 2, "temporal_patch_size": 2, "out_hidden_size": 32, "deepstack_visual_indexes": [0], "num_position_embeddings": 64},
