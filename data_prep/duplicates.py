@@ -26,7 +26,7 @@ class Finding:
 
 
 def find_leaks(records: Sequence[Record]) -> list[Finding]:
-    """Series to take out: equal voxels, near-equal scans of different patients, patients in two splits.
+    """Series to take out: equal voxels, near-equal scans of different patients, mirrored copies, patients in two splits.
 
     Several reconstructions of one study are no duplicates; a scan under two names of patients is, whatever its split.
     """
@@ -34,6 +34,7 @@ def find_leaks(records: Sequence[Record]) -> list[Finding]:
     out: dict[str, Finding] = {}
     _equal_voxels(stored, out)
     _near_duplicates([r for r in stored if r.key not in out], out)
+    _mirrored_copies([r for r in stored if r.key not in out], out)
     _torn_patients([r for r in stored if r.key not in out], out)
     return [out[key] for key in sorted(out)]
 
@@ -74,6 +75,22 @@ def _near_duplicates(records: list[Record], out: dict[str, Finding]) -> None:
             assert second.row is not None
             if first.row["patient"] != second.row["patient"] and _same_extent(first, second):
                 out[second.key] = _finding(second, first, "nearly the same scan")
+
+
+def _mirrored_copies(records: list[Record], out: dict[str, Finding]) -> None:
+    """Two series that agree only when one is flipped left to right; the one whose liver lies further left goes, else the later."""
+    if not records:
+        return
+    prints = np.stack([np.frombuffer(bytes.fromhex(r.checks["fingerprint"]), np.uint8).reshape(8, 8, 8) for r in records])
+    flipped, flat = prints[:, :, :, ::-1].reshape(len(prints), -1), prints.reshape(len(prints), -1)
+    for start in range(0, len(records), _BLOCK):
+        mirrored, straight = (similarity(p[start : start + _BLOCK], flat) for p in (flipped, flat))
+        for i, j in zip(*np.nonzero((mirrored > _NEAR) & (straight < _NEAR)), strict=True):
+            first, second = records[int(j)], records[start + int(i)]
+            if int(j) < start + int(i) and _same_extent(first, second):
+                sides = [r.checks.get("liver_side") for r in (first, second)]
+                wrong, right = (first, second) if None not in sides and sides[0] < sides[1] else (second, first)
+                out.setdefault(wrong.key, Finding(wrong.key, "mirrored", f"left and right are exchanged against {right.key}"))
 
 
 def _same_extent(a: Record, b: Record) -> bool:

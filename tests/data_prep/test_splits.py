@@ -68,6 +68,16 @@ def test_a_patient_in_two_splits_is_taken_out_of_training() -> None:
     assert check_leakage([row("p", series="a", split="train"), row("p", series="b", split="valid")]) == ["p"]
 
 
+def test_a_mirrored_copy_is_found_even_where_no_liver_is_seen() -> None:
+    volume = scan(seed=3)
+    mirrored = volume.with_array(np.ascontiguousarray(volume.numpy()[:, :, ::-1]))
+    records = [
+        Record(name, "stored", "", row=row(name, series=name).model_dump(mode="json"), checks={"fingerprint": fingerprint(v).tobytes().hex()})
+        for name, v in (("a", volume), ("b", mirrored), ("c", scan(seed=4)))
+    ]
+    assert [(leak.key, leak.reason) for leak in find_leaks(records)] == [("b", "mirrored")]
+
+
 def test_fingerprints_know_a_scan_again_and_tell_patients_apart() -> None:
     prints = {}
     for seed in range(4):

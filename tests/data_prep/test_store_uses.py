@@ -82,6 +82,11 @@ def test_command(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert command(capsys, "verify", target)[0] == 0
     assert len(json.loads(command(capsys, "export", target, str(tmp_path / "tars"), "--json")[1])["shards"]) >= 1
     assert "ct_rate" in command(capsys, "list")[1]
+    lines = tmp_path / "train.jsonl"
+    counts = json.loads(command(capsys, "instruct", target, str(lines), "--json")[1])["counts"]
+    assert sum(counts.values()) == len(lines.read_text(encoding="utf-8").splitlines()) > 0
+    with pytest.raises(ConfigError, match="spacing"):
+        command(capsys, "encode", target, "--spacing", "1,2")
     assert command(capsys, "page", target)[1].strip().endswith("report.html")
     with pytest.raises(ConfigError):
         command(capsys, "verify")

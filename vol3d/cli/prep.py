@@ -3,20 +3,24 @@
 import argparse
 from pathlib import Path
 
-SUMMARY = "prepare a corpus: prep SOURCE ROOT STORE; or: prep verify STORE, prep page STORE, prep export STORE OUT, prep deidentify IN OUT, prep list"
+SUMMARY = "prepare a corpus: prep SOURCE ROOT STORE; then verify, page, export, encode or instruct its store; deidentify DICOM; list what is known"
 EXAMPLE = "vol3d prep ct_rate /data/CT-RATE /data/store --workers 8"
 
-_VERBS = ("list", "verify", "page", "export", "deidentify")
+_VERBS = ("list", "verify", "page", "export", "encode", "instruct", "deidentify")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("source", help="a corpus (see 'vol3d prep list'), or one of: " + ", ".join(_VERBS))
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="ROOT STORE for a corpus; STORE, STORE OUT or IN OUT for the rest")
+    parser.add_argument("--tokenizer", help="encode: weights; default: those that ship with vol3d")
+    parser.add_argument("--recipe", help="encode: intensity recipe; default: by modality")
+    parser.add_argument("--spacing", metavar="Z,Y,X", help="encode: resample to this voxel size in mm first")
+    parser.add_argument("--seed", type=int, default=0, help="instruct: decides wordings and which findings are asked for")
     parser.add_argument("--workers", type=int, default=0, help="processes of a local dask cluster; 0 works in this process (default)")
     parser.add_argument("--cluster", help="tcp://HOST:PORT of a dask scheduler, or slurm")
     parser.add_argument("--limit", type=int, help="only the first so many series")
-    parser.add_argument("--split", help="export: only this split")
+    parser.add_argument("--split", help="export, encode, instruct: only this split")
     parser.add_argument("--licence", default="", help="licence that goes into every row, for folders of your own")
     parser.add_argument("--accept", action="append", default=[], metavar="CODE", help="take in what is refused by this code (mirrored, not_hu, ...)")
     parser.add_argument(
@@ -32,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare, or do what the verb says; exit 1 where a store does not verify, or where series were refused."""
     if args.source in _VERBS:
-        return {"list": _list, "verify": _verify, "page": _page, "export": _export, "deidentify": _deidentify}[args.source](args)
+        verbs = {"list": _list, "verify": _verify, "page": _page, "export": _export, "encode": _encode, "instruct": _instruct}
+        return (verbs | {"deidentify": _deidentify})[args.source](args)
     return _prepare(args)
 
 
@@ -102,6 +107,48 @@ def _export(args: argparse.Namespace) -> int:
         print_json({"shards": [str(path) for path in shards]})
     else:
         print("\n".join(str(path) for path in shards))
+    return 0
+
+
+def _encode(args: argparse.Namespace) -> int:
+    from importlib.resources import files
+
+    from data_prep.encode import EncodeOptions, encode_store
+    from tokenizers3d.tokenizer import Tokenizer
+    from vol3d.cli.console import print_json, progress
+    from vol3d.errors import ConfigError
+
+    (store,) = _take(args, 1, "STORE")
+    try:
+        spacing = tuple(float(s) for s in args.spacing.split(",")) if args.spacing else None
+    except ValueError as error:
+        raise ConfigError("--spacing takes three numbers", expected="Z,Y,X", found=args.spacing) from error
+    if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
+        raise ConfigError("--spacing takes three positive numbers", expected="Z,Y,X", found=args.spacing)
+    shipped = Path(str(files("vol3d"))) / "assets" / "tokenizer_small_8x8x8.safetensors"
+    tokenizer = Tokenizer.load(args.tokenizer or shipped).eval()
+    with progress("Encoding") as advance:
+        done = encode_store(store, tokenizer, EncodeOptions(args.recipe, spacing), split=args.split, progress=advance)  # type: ignore[arg-type]
+    if args.json:
+        print_json({"key": done.key, "made": done.made, "kept": done.kept, "failed": done.failed})
+    else:
+        print(f"tokens/{done.key}: {done.made} encoded, {done.kept} were there, {len(done.failed)} failed")
+        for name, reason in done.failed.items():
+            print(f"  {name}: {reason}")
+    return 1 if done.failed else 0
+
+
+def _instruct(args: argparse.Namespace) -> int:
+    from data_prep.instructions import instruct, write_jsonl
+    from vol3d.cli.console import print_json
+    from vol3d.volume.manifest import read_manifest
+
+    store, out = _take(args, 2, "STORE OUT.jsonl")
+    counts = write_jsonl(instruct(read_manifest(store, split=args.split), seed=args.seed, source=store.name), out)
+    if args.json:
+        print_json({"out": str(out), "counts": dict(counts)})
+    else:
+        print(f"{out}: " + ", ".join(f"{n} {stage}" for stage, n in counts.items()))
     return 0
 
 
