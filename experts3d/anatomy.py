@@ -29,6 +29,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "kidneys": ("kidney_left", "kidney_right"),
     "adrenal_glands": ("adrenal_gland_left", "adrenal_gland_right"),
     "pleural_effusion": ("pleural_effusion_left", "pleural_effusion_right"),
+    "kidney_tumour": ("kidney_tumour_left", "kidney_tumour_right"),
+    "kidney_cyst": ("kidney_cyst_left", "kidney_cyst_right"),
 }
 
 # What a question may be about although no expert at hand looks for it; sides are added where a finding has them.

@@ -69,7 +69,15 @@ class Draft:
 Say = Callable[[str, Visuals | None, str], tuple[str, float | None]]
 
 
-def run(session: Session, question: str, say: Say, *, choices: Sequence[str] = (), max_hops: int = MAX_HOPS) -> tuple[Draft, list[TraceStep]]:
+def run(
+    session: Session,
+    question: str,
+    say: Say,
+    *,
+    choices: Sequence[str] = (),
+    structures: Sequence[str] = (),
+    max_hops: int = MAX_HOPS,
+) -> tuple[Draft, list[TraceStep]]:
     """Let the model call experts for one question until it answers.
 
     Args:
@@ -77,12 +85,13 @@ def run(session: Session, question: str, say: Say, *, choices: Sequence[str] = (
         question: as asked.
         say: the model: prefix, visuals and question in, reply and its probability out.
         choices: listed in the question.
+        structures: whose evidence is shown from the start.
         max_hops: calls that the model may make before it has to answer.
 
     """
     cards = session.source.cards(session.volume.modality)
     trace: list[TraceStep] = []
-    structures: tuple[str, ...] = ()
+    structures = tuple(structures)
     note: str | None = None
     for hop in range(max_hops + 1):
         text, confidence = _speak(session, question, say, cards if hop < max_hops else (), structures, choices, note, trace)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vol3d.contracts import Answer, Evidence, EvidenceSource, Measurement, Report, Status, TraceStep
-from vol3d.errors import ExpertError
+from vol3d.errors import CheckpointError, ExpertError
 from vol3d.inference import expert_loop
 from vol3d.inference.expert_loop import Draft, Session
 from vol3d.inference.grounding import Finding, check_answer, mentioned
@@ -75,6 +75,10 @@ def report(
 
 def open_session(scan: str | Path | Volume, *, model: "VisionLanguageModel", experts: EvidenceSource | None = None) -> Session:
     """Read a scan and show it to the model; several questions can share the session and its evidence."""
+    if model.tokenizer3d is None:
+        raise CheckpointError(
+            "the model has no tokenizer and so cannot see scans", hint="Give it one with model.attach_tokenizer(Tokenizer.load(...))."
+        )
     volume = scan if isinstance(scan, Volume) else read_volume(scan)
     volume = volume.with_array(volume.numpy())
     view = view_of(volume)
@@ -98,7 +102,7 @@ def answer_question(session: Session, question: str, *, model: "VisionLanguageMo
         # The model answered without asking, or asked for something else: the question names the structure, so it is looked at.
         for call in expert_loop.calls_for(missing, cards):
             session.gather(call, trace, by="asked by the pipeline: the question names it")
-        draft, more = expert_loop.run(session, question, model.say, choices=choices)
+        draft, more = expert_loop.run(session, question, model.say, choices=choices, structures=structures, max_hops=0)
         trace += [step.model_copy(update={"step": len(trace) + i + 1}) for i, step in enumerate(more)]
     finding = _check(draft, question, structures, session.evidence)
     return _to_answer(session, question, draft, structures, finding, tuple(trace), choices)
