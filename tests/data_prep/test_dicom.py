@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep.deidentify import deidentify, new_uid
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from tests.data_prep.miniature import scan
 from vol3d.errors import ConfigError
 from vol3d.volume.manifest import read_manifest, read_table

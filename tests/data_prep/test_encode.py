@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 
 from data_prep.encode import EncodeOptions, encode_store, tokens_path
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from tests.tokenizers3d.conftest import make_tokenizer
 from tokenizers3d.tokens import read_tokens
 from vol3d.volume.intensity import normalize

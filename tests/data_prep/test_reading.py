@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from vol3d.errors import CheckpointError, ConfigError
 from vol3d.volume.corpus import CorpusDataset, ResumableSampler, collate, read_box
 from vol3d.volume.intensity import normalize

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep.corpus_page import write_page
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from data_prep.verify import verify
 from tests.data_prep.miniature import write_csv
 from vol3d.volume.manifest import mask_key, read_manifest, read_table

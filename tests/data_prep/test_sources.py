@@ -9,7 +9,7 @@ import pytest
 
 from data_prep.convert import Options
 from data_prep.item import safe_key
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from data_prep.sources import SOURCES, find_source
 from data_prep.sources.deeptumorvqa import read_questions
 from data_prep.sources.m3d_cap import read_vqa

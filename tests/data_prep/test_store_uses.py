@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.corpus_page import write_page
 from data_prep.export import export_webdataset
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from tests.data_prep.miniature import phantom, scan, write_csv
 from vol3d.cli import prep
 from vol3d.cli.main import _Parser
@@ -92,3 +92,11 @@ def test_command(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         command(capsys, "verify")
     with pytest.raises(ConfigError, match="salt"):
         command(capsys, "deidentify", str(own), str(tmp_path / "x"))
+
+
+def test_public_name() -> None:
+    import data_prep
+
+    assert data_prep.prepare is prepare
+    with pytest.raises(AttributeError):
+        data_prep.prepared  # noqa: B018

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from data_prep.synthesis.insert import draw_plan, insert_lesion
 from data_prep.synthesis.kinds import KINDS, LesionPlan
 from vol3d.contracts import LabelMap

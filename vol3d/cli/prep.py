@@ -46,7 +46,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
     from data_prep.convert import Options
     from data_prep.corpus_page import write_page
-    from data_prep.prepare import prepare
+    from data_prep.preparation import prepare
     from vol3d.cli.console import print_json, print_table, progress
 
     root, store = _take(args, 2, "ROOT STORE")

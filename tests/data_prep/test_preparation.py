@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.prepare import prepare
+from data_prep.preparation import prepare
 from data_prep.sources.ct_rate import read_vqa
 from data_prep.verify import verify
 from tests.data_prep.miniature import ct_rate, phantom
@@ -125,7 +125,7 @@ def test_forty_volumes_kills_and_workers_same_bytes(tmp_path: Path) -> None:
 
 
 def start(root: Path, store: Path) -> "subprocess.Popen[bytes]":
-    code = f"from data_prep.prepare import prepare; prepare('ct_rate', {str(root)!r}, {str(store)!r}, workers=1)"
+    code = f"from data_prep.preparation import prepare; prepare('ct_rate', {str(root)!r}, {str(store)!r}, workers=1)"
     script = f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\nif __name__ == '__main__':\n    {code}"
     file = store.with_suffix(".py")
     file.write_text(script, encoding="utf-8")
