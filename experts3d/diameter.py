@@ -63,7 +63,7 @@ def _slice_bounds(mask: Bool[np.ndarray, "z y x"], spacing: tuple[float, float],
     """Per slice a length that no diameter exceeds: its box's diagonal, or both sides where pixels are no rectangles; -1 where empty."""
     lengths = []
     for axis, step in ((2, spacing[0]), (1, spacing[1])):
-        line = mask.any(axis=axis)
+        line = np.asarray(mask.any(axis=axis))
         first, last = line.argmax(axis=1), line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)
         lengths.append((last - first) * step)
     reach = lengths[0] + lengths[1] if sheared else np.hypot(*lengths)

@@ -31,7 +31,7 @@ def load_table(table: str | Path | Mapping[int, str]) -> dict[int, str]:
         text = (files("experts3d.tables") / f"{table}.csv").read_text(encoding="utf-8")
         return _checked(_csv_pairs(text, str(table)), source=str(table))
     if "=" in str(table):
-        return _checked([tuple(pair.partition("=")[::2]) for pair in str(table).split(",")], source="label table")
+        return _checked([(number, name) for number, _, name in (pair.partition("=") for pair in str(table).split(","))], source="label table")
     path = Path(table)
     if not path.is_file():
         raise ConfigError("no such label table", path=path, expected=f"{', '.join(SHIPPED)}, ID=NAME,..., or a .csv or .json file")

@@ -6,6 +6,7 @@ asked like any other class and never dropped. The published weights are for non-
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,7 +96,8 @@ class _Asking:
     """The network as a function of the window alone: features once, classes in groups."""
 
     def __init__(self, network: torch.nn.Module, ids: Sequence[int]) -> None:
-        self._network, self._ids = network, list(ids)
+        self._network: Any = network  # its encoder and head are VISTA3D's own
+        self._ids = list(ids)
 
     def __call__(self, image: Float[torch.Tensor, "1 c x y z"]) -> Float[torch.Tensor, "1 k x y z"]:
         _, features = self._network.image_encoder(image, with_point=False, with_label=True)

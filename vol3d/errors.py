@@ -38,7 +38,7 @@ class ExpertError(Vol3dError, RuntimeError):
     """An expert that cannot do what was asked, or that failed while doing it."""
 
 
-class MissingExtraError(Vol3dError, ImportError):
+class MissingExtraError(Vol3dError, ImportError):  # type: ignore[misc]  # both have a `path`: ours is what could not be read
     """A feature whose optional dependency is not installed; the text holds the pip command that brings it."""
 
 

@@ -57,7 +57,7 @@ def ladder(draft: Draft, rng: np.random.Generator) -> list[str]:
     truth = float(draft.truth)
     rank = int(rng.integers(4))
     if draft.decimals == 0:
-        step = 1 if truth < 20 else max(2, round(0.12 * truth))
+        step = 1.0 if truth < 20 else max(2.0, float(round(0.12 * truth)))
         low = truth - rank * step
         if low < 0:
             rank, low = int(truth // step), truth - (truth // step) * step

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import traceback
+from typing import Any, TextIO
 
 
 def main() -> int:
@@ -19,6 +20,8 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     spec = importlib.util.spec_from_file_location("handler", sys.argv[1])
+    if spec is None or spec.loader is None:
+        sys.exit(f"no Python file: {sys.argv[1]}")
     handler = importlib.util.module_from_spec(spec)
     problem = None
     try:
@@ -32,7 +35,7 @@ def main() -> int:
     return 0
 
 
-def _run(handler: object, request: dict) -> dict:
+def _run(handler: Any, request: dict) -> dict:
     try:
         facts = handler.segment(request["scan"], request["out"], request["targets"])
     except BaseException as error:  # noqa: BLE001 - sys.exit in a library must become an answer
@@ -41,7 +44,7 @@ def _run(handler: object, request: dict) -> dict:
     return {"status": "done", **facts}
 
 
-def _answer(stream: object, document: dict) -> None:
+def _answer(stream: TextIO, document: dict) -> None:
     stream.write(json.dumps(document) + "\n")
     stream.flush()
 

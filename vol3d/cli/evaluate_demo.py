@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if not 1 < args.num <= MOST:
         raise ConfigError("number of held-out phantoms", expected=f"2 to {MOST}", found=args.num)
     model = load_model(args.model)
+    assert model.tokenizer3d_path is not None  # load_model attaches one
     corpus = PhantomConversations(args.corpus, args.num, FIRST_SEED, model.tokenizer3d_path)
     with progress("Making held-out phantoms", total=args.num) as advance:
         scans = []

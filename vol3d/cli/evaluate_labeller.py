@@ -38,10 +38,11 @@ def run(args: argparse.Namespace) -> int:
     )
     result = ResultFile(task="labeller", rows=rows, provenance=provenance)
     by_name = {row.metric: row.value for row in rows}
-    extra = {"macro_f1": by_name["macro_f1"], "micro_f1": by_name["micro_f1"], "per_label": per_label(truth, predicted, names)}
+    labels = per_label(truth, predicted, names)
+    extra = {"macro_f1": by_name["macro_f1"], "micro_f1": by_name["micro_f1"], "per_label": labels}
     if not args.json:
         from vol3d.cli.console import print_table
 
-        cells = [(name, s["positives"], f"{s['precision']:.3f}", f"{s['recall']:.3f}", f"{s['f1']:.3f}") for name, s in extra["per_label"].items()]
+        cells = [(name, s["positives"], f"{s['precision']:.3f}", f"{s['recall']:.3f}", f"{s['f1']:.3f}") for name, s in labels.items()]
         print_table(("label", "positives", "precision", "recall", "f1"), cells)
     return show(result, args, extra)

@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     references = read_reports(args.references)
     paired = pair(references, read_reports(args.hypotheses))
     truth = None if args.no_labels else _truth(references)
+    items: list[dict] = []
     if args.scorer == "vlm3d":
-        rows, items = _vlm3d_rows(args, paired), ()
+        rows = _vlm3d_rows(args, paired)
     else:
         patients = [patient_of(name) for name in paired.ids]
         systems = {"": paired.hypotheses, **_baselines(args, paired, patients)}

@@ -57,8 +57,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask_model(args: argparse.Namespace) -> dict:
     """Run the model on all questions that have no answer yet; gives what it was fed."""
-    from functools import partial
-
     import numpy as np
 
     from vol3d.cli.console import progress
@@ -74,10 +72,16 @@ def _ask_model(args: argparse.Namespace) -> dict:
         raise ConfigError("no such probe", expected=" | ".join(PROBES), found=args.probe)
     records = read_records(args.questions)
     answerer = answerer_from(args.run, feed=args.feed, slices=args.slices)
-    change = None if args.probe is None else partial(PROBES[args.probe].apply, rng=np.random.default_rng(args.seed))
+    change, rng = None if args.probe is None else PROBES[args.probe].apply, np.random.default_rng(args.seed)
     with progress("Asking", total=len(records)) as advance:
         failures = run_vqa(
-            answerer, records, args.scans, args.predictions, form=args.format, change=change, on_progress=lambda done, total: advance(1, "")
+            answerer,
+            records,
+            args.scans,
+            args.predictions,
+            form=args.format,
+            change=None if change is None else lambda volume: change(volume, rng),
+            on_progress=lambda done, total: advance(1, ""),
         )
     if failures == len(records):
         raise ConfigError("every question failed", path=args.predictions, hint="The file holds each question's error.")

@@ -26,7 +26,7 @@ def linear_samples(volume: Float[np.ndarray, "z y x"], num_bits: float) -> tuple
         axis = int(np.argmax(np.array(shape) / np.array(volume.shape)))
         shape[axis] -= 1
     tensor = torch.from_numpy(volume)[None, None]
-    samples = torch.round((F.adaptive_avg_pool3d(tensor, shape) + 1) * 127.5) / 127.5 - 1
+    samples = torch.round((F.adaptive_avg_pool3d(tensor, (shape[0], shape[1], shape[2])) + 1) * 127.5) / 127.5 - 1
     spread = F.interpolate(samples, volume.shape, mode="trilinear")
     return spread[0, 0].numpy(), int(np.prod(shape)) * _BITS_PER_SAMPLE
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
 
 from vol3d.errors import ConfigError
 from vol3d.evaluation.results import read_records
@@ -31,6 +32,16 @@ class ReportTable:
     def by_id(self) -> Mapping[str, str]:
         """Id -> text."""
         return dict(zip(self.ids, self.texts, strict=True))
+
+    def labels_as(self, names: Sequence[str]) -> Integer[np.ndarray, "reports names"] | None:
+        """The label columns of these names, in this order; None unless all are there.
+
+        >>> ReportTable(("a",), ("",), ("Mass", "Nodule"), np.array([[0, 1]])).labels_as(["Nodule", "Mass"]).tolist()
+        [[1, 0]]
+        """
+        if self.labels is None or not set(names) <= set(self.label_names):
+            return None
+        return self.labels[:, [self.label_names.index(name) for name in names]]
 
 
 def study_id(name: str) -> str:

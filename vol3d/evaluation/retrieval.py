@@ -65,7 +65,7 @@ def retrieval_rows(
     """
     if exclude is not None:
         similarity, relevant = np.where(exclude, _EXCLUDED, similarity), relevant & ~exclude
-    answerable = relevant.any(axis=1)
+    answerable = np.asarray(relevant.any(axis=1))
     if not answerable.any():
         raise ConfigError("no query has a relevant item", hint="Check that queries and gallery are named alike.")
     similarity, relevant = similarity[answerable], relevant[answerable]

@@ -4,7 +4,7 @@ Everything resamples or swaps whole clusters (patients). Statistics are function
 three sums), so that thousands of resamples are one matrix product. Sources: Efron 1987 (BCa), Holm 1979, Fagerland 2013 (mid-p McNemar).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -208,7 +208,7 @@ class Comparison:
 
 
 def win_tie_loss(
-    tasks: dict[str, tuple[Sequence[float], Sequence[float], Sequence[object] | None]],
+    tasks: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[object] | None]],
     *,
     alpha: float = 0.05,
     num_resamples: int = 2000,

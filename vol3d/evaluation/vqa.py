@@ -117,7 +117,15 @@ def answer_kind(answer: object) -> Kind:
     return "number" if re.fullmatch(r"[+-]?[\d.,]+(?:e[+-]?\d+)?\s*(?:cm3|mm3|cm|mm|ml|HU|%)?", text, re.I) else "category"
 
 
-def score_answer(text: str, truth: object, *, kind: Kind, unit: str | None = None, options: Sequence[str] = (), mode: Mode = "strict") -> Score:
+def score_answer(
+    text: str,
+    truth: object,
+    *,
+    kind: Kind,
+    unit: str | None = None,
+    options: Mapping[str, str] | Sequence[str] = (),
+    mode: Mode = "strict",
+) -> Score:
     """Score one answer by its kind. For `choice` the truth is a letter and `options` are the texts behind the letters."""
     if kind == "choice":
         return score_choice(text, str(truth), options or None, mode=mode)
@@ -126,4 +134,5 @@ def score_answer(text: str, truth: object, *, kind: Kind, unit: str | None = Non
     if kind == "number":
         quantity = parse_quantity(str(truth)) or Quantity(float(str(truth)), "")
         return score_number(text, quantity.value, unit or quantity.unit or None, mode=mode)
-    return score_category(text, str(truth), options, mode=mode)
+    categories = list(options.values()) if isinstance(options, Mapping) else options
+    return score_category(text, str(truth), categories, mode=mode)

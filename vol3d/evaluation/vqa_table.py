@@ -110,8 +110,7 @@ def score_items(items: Sequence[Item], predictions: Mapping[str, str], *, mode: 
     scored = []
     for item in items:
         text = predictions.get(item.qid)
-        options = dict(item.options) if item.kind == "choice" else list(item.options.values())
-        score = score_answer(text or "", item.truth, kind=item.kind, unit=item.unit, options=options or (), mode=mode)
+        score = score_answer(text or "", item.truth, kind=item.kind, unit=item.unit, options=item.options, mode=mode)
         scored.append(Scored(item, text, score))
     return scored
 

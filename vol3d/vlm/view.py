@@ -102,13 +102,16 @@ def encode_view(
 
     With a mask the key slices go through its centre; without one, through the middle of the body.
     """
-    has_mask = mask is not None and bool(mask.any())
-    centre = _mask_centre(mask) if has_mask else central_slices(view)
+    centre = central_slices(view)
+    overlays: tuple[Visual, ...] = ()
+    if mask is not None and mask.any():
+        centre = _mask_centre(mask)
+        overlays = encode_slices(tokenizer, _planes(burn_in(view.image, mask), view.affine, centre), kind="overlay")
     grid = tokenizer.encode(torch.from_numpy(view.image)[None, None], mode="stream", affine=view.affine)
     return Visuals(
         volume=visual_of(grid, kind="volume"),
         slices=encode_slices(tokenizer, _planes(view.image, view.affine, centre), kind="slice"),
-        overlays=encode_slices(tokenizer, _planes(burn_in(view.image, mask), view.affine, centre), kind="overlay") if has_mask else (),
+        overlays=overlays,
     )
 
 

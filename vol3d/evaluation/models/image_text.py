@@ -31,7 +31,8 @@ class ImageTextModel:
 
         if "medgemma" in name.lower():
             settings = {"feed": "medgemma", "slices": 85, **settings}
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype).to(device).eval()
+        model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)  # Any: `to` is decorated, which hides its self
+        model = model.to(device).eval()
         return cls(model, AutoProcessor.from_pretrained(name), name=name, **settings)
 
     @property
