@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests run in two processes of one thread each: on two cores that is faster than one process of two threads.
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
-HOOK := --jaxtyping-packages=vol3d,tokenizers3d,experts3d,data_prep,beartype.beartype
+HOOK := --jaxtyping-packages=vol3d,tokenizers3d,experts3d,data_prep,tests.checked
 
 .PHONY: help install demo test check bench bench-tokenizer eval-demo clean
 

@@ -6,7 +6,7 @@ What an entity is comes from outside (`data_prep.text.entities`, or any extracto
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ Verdict = Literal["matched", "hallucinated", "omitted", "contradicted"]
 _SIZE_TOLERANCE = 0.2
 
 
+@runtime_checkable
 class EntityLike(Protocol):
     """One mention of a finding in a text."""
 

@@ -4,7 +4,7 @@ The item of an index is a pure function of the index, so that a run can be resum
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -27,6 +27,7 @@ CONDITION_WEIGHTS: Mapping[str, float] = {
 }
 
 
+@runtime_checkable
 class Corpus(Protocol):
     """Anything that gives (Conversation, Visuals) by index."""
 

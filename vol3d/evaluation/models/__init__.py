@@ -4,11 +4,12 @@ An answerer takes a scan and a prompt and gives text back. What it is fed is nam
 windows, slices and spacing than with the model.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vol3d.volume.volume import Volume
 
 
+@runtime_checkable
 class Answerer(Protocol):
     """Anything that answers a prompt about a scan; `name` and `settings` go into the provenance."""
 

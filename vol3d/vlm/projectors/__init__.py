@@ -1,6 +1,6 @@
 """From tokens of a volume to tokens of a language model: five ways behind one call."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +14,7 @@ from vol3d.vlm.projectors.scale_invariant import ScaleInvariantProjector
 __all__ = ["MLPProjector", "PoolProjector", "Projector", "QFormerProjector", "ResamplerProjector", "ScaleInvariantProjector"]
 
 
+@runtime_checkable
 class Projector(Protocol):
     """The call that all projectors share; `geometry` maps token indices `(z, y, x, 1)` to RAS mm."""
 
