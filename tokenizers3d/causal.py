@@ -122,6 +122,11 @@ class SliceNorm(nn.Module):
         return F.group_norm(slices, self.num_groups, self.weight, self.bias, 1e-5).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
 
 
+def activate(x: Float[Tensor, "b c z y x"]) -> Float[Tensor, "b c z y x"]:
+    """SiLU, in place where no gradient will ask for what was there."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
 class ResBlock(nn.Module):
     """Two normalised convolutions around a shortcut; the shortcut is a 1x1x1 convolution where the width changes."""
 
@@ -136,9 +141,9 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c z y x"], state: StreamState | None = None) -> Float[Tensor, "b d z y x"]:
         """Add what the two convolutions see to the input."""
-        inner = self.conv1(F.silu(self.norm1(x)), state)
-        inner = self.conv2(F.silu(self.norm2(inner)), state)
-        return inner + (x if self.shortcut is None else self.shortcut(x, state))
+        inner = self.conv1(activate(self.norm1(x)), state)
+        inner = self.conv2(activate(self.norm2(inner)), state)
+        return inner.add_(x if self.shortcut is None else self.shortcut(x, state))
 
 
 class DepthToSpace(nn.Module):

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tokenizers3d.causal import LAYOUT, CausalConv3d, DepthToSpace, SliceNorm, StreamState
+from tokenizers3d.causal import LAYOUT, CausalConv3d, DepthToSpace, SliceNorm, StreamState, activate
 from tokenizers3d.encoder import res_blocks, run_blocks
 
 
@@ -85,4 +84,4 @@ class Decoder(nn.Module):
             if i < len(self.ups):
                 x = self.ups[i](x, state)
                 depth_factor *= self.depth_factors[i]
-        return self.head(F.silu(self.norm(x)), state)
+        return self.head(activate(self.norm(x)), state)

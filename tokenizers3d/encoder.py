@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tokenizers3d.causal import LAYOUT, CausalConv3d, ResBlock, SliceNorm, StreamState
+from tokenizers3d.causal import LAYOUT, CausalConv3d, ResBlock, SliceNorm, StreamState, activate
 
 
 def run_blocks(blocks: nn.Module, x: Tensor, state: StreamState | None, *, recompute: bool) -> Tensor:
@@ -72,4 +71,4 @@ class Encoder(nn.Module):
             if i < len(self.downs):
                 x = self.downs[i](x, state)
         x = run_blocks(self.final, x, state, recompute=self.recompute)
-        return self.head(F.silu(self.norm(x)), state)
+        return self.head(activate(self.norm(x)), state)

@@ -116,7 +116,7 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(
-        self, x: Float[Tensor, "b 1 z y x"], mode: Mode | None = None, *, affine: Float[np.ndarray, "4 4"] | None = None, chunk_slices: int = 16
+        self, x: Float[Tensor, "b 1 z y x"], mode: Mode | None = None, *, affine: Float[np.ndarray, "4 4"] | None = None, chunk_slices: int = 32
     ) -> TokenGrid:
         """Tokens of a batch of volumes.
 
@@ -139,7 +139,7 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def encode_stream(
-        self, slabs: Iterable[Float[Tensor, "b 1 z y x"]], *, affine: Float[np.ndarray, "4 4"] | None = None, chunk_slices: int = 16
+        self, slabs: Iterable[Float[Tensor, "b 1 z y x"]], *, affine: Float[np.ndarray, "4 4"] | None = None, chunk_slices: int = 32
     ) -> TokenGrid:
         """Tokens of a volume that comes as slabs of any thickness, from the first slice on; equals `encode` of the whole."""
         state, size = StreamState(), [0, 0, 0]
@@ -152,7 +152,7 @@ class Tokenizer(nn.Module):
         return self._grid(parts, (size[0], size[1], size[2]), "stream", affine)
 
     @torch.no_grad()
-    def decode(self, grid: TokenGrid, *, any_mode: bool = False, chunk_tokens: int = 2) -> Float[Tensor, "b 1 z y x"]:
+    def decode(self, grid: TokenGrid, *, any_mode: bool = False, chunk_tokens: int = 4) -> Float[Tensor, "b 1 z y x"]:
         """Voxels of a token grid, float32, cropped to the volume's own size; not clipped to [-1, 1].
 
         Args:
@@ -170,7 +170,7 @@ class Tokenizer(nn.Module):
         return volume
 
     @torch.no_grad()
-    def decode_stream(self, grid: TokenGrid, *, any_mode: bool = False, chunk_tokens: int = 2) -> Iterator[Float[Tensor, "b 1 z y x"]]:
+    def decode_stream(self, grid: TokenGrid, *, any_mode: bool = False, chunk_tokens: int = 4) -> Iterator[Float[Tensor, "b 1 z y x"]]:
         """Slabs of a decoded volume, from the first slice on, at constant memory."""
         self._require_own(grid, any_mode=any_mode)
         state, left = StreamState(), grid.shape_vox[0]
