@@ -17,7 +17,7 @@ from vol3d.volume.geometry import world_axes
 from vol3d.volume.volume import Volume
 
 Mode = Literal["linear", "nearest"]
-_SLAB_VOXELS = 4_000_000
+_SLAB_VOXELS = 1_000_000
 _FILL_HU = -1024
 
 
