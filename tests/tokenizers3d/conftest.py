@@ -9,7 +9,9 @@ def make_tokenizer(*, seed: int = 0, **settings: object) -> Tokenizer:
     """Random weights; norms and biases too, so that nothing is tested at zero or one."""
     sizes = {"filters": 8, "num_res_blocks": 1, "num_groups": 4, "quantizer_args": {"num_bits": 18}}
     generator = torch.Generator().manual_seed(seed)
-    tokenizer = Tokenizer(TokenizerConfig.from_dict({"name": "tiny", **sizes, **settings}))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        tokenizer = Tokenizer(TokenizerConfig.from_dict({"name": "tiny", **sizes, **settings}))
     with torch.no_grad():
         for parameter in tokenizer.parameters():
             noise = torch.randn(parameter.shape, generator=generator)

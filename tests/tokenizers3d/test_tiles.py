@@ -27,15 +27,19 @@ def test_one_tile_is_no_tiling(mode: str) -> None:
 
 def test_without_normalisation_a_halo_makes_tiles_exact() -> None:
     """Shows that normalisation alone stands between tiles and exactness: with it made local, a wide halo leaves rounding."""
-    tokenizer = make_tokenizer().double()
-    for module in tokenizer.modules():
-        if type(module).__name__ == "SliceNorm":
-            module.forward = lambda x: x / 4
     volume = random_volume(1, 9, 16, 192, dtype=torch.float64)
-    plain = tokenizer.encode(volume).vectors()
-    narrow, wide = (encode_tiled(tokenizer, volume, TileSpec(tile=(2, 8), halo=h)).vectors() for h in (0, 8))
-    assert torch.equal(wide, plain)
-    assert not torch.equal(narrow, plain)
+    narrow_differs = []
+    for seed in range(4):
+        tokenizer = make_tokenizer(seed=seed).double()
+        for module in tokenizer.modules():
+            if type(module).__name__ == "SliceNorm":
+                module.forward = lambda x: x / 4
+        plain = tokenizer.encode(volume).vectors()
+        narrow, wide = (encode_tiled(tokenizer, volume, TileSpec(tile=(2, 8), halo=h)).vectors() for h in (0, 8))
+        assert torch.equal(wide, plain)
+        narrow_differs.append(not torch.equal(narrow, plain))
+    # With some weights no sign turns at the seams, so that one draw alone could show nothing.
+    assert any(narrow_differs)
 
 
 def test_the_error_of_tiling_is_measured() -> None:
