@@ -39,7 +39,9 @@ def read_series(folder: str | Path) -> Series:
 
     """
     pydicom = require("pydicom", extra="dicom")
-    slices = []
+    slices: list[Any] = []
+    if not Path(folder).is_dir():
+        raise VolumeError("DICOM output needs the DICOM series that the scan was read from", path=folder, expected="a folder of one series")
     for path in sorted(p for p in Path(folder).iterdir() if p.is_file()):
         try:
             slices.append(_completed(pydicom.dcmread(path, stop_before_pixels=True)))
@@ -133,7 +135,12 @@ def write_report(measurements: Sequence[Measurement], series: Series, segmentati
         groups.append(
             hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
                 tracking_identifier=hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=name),
-                referenced_segment=hd.sr.ReferencedSegment.from_segmentation(stored, segment_number=number),
+                referenced_segment=hd.sr.ReferencedSegment(
+                    stored.SOPClassUID,
+                    stored.SOPInstanceUID,
+                    number,
+                    source_series=hd.sr.SourceSeriesForSegmentation(series.slices[0].SeriesInstanceUID),
+                ),
                 finding_type=_property_type(hd, name),
                 measurements=coded,
             )

@@ -92,7 +92,7 @@ class SpleenCT:
     """
 
     def __init__(self, *, weights: str | Path | None = None, device: str | torch.device = "cpu", network: torch.nn.Module | None = None) -> None:
-        self._recipe = Recipe((1.5, 1.5, 2.0), window(-57, 164), (96, 96, 96), 0.5, blend="constant")
+        self._recipe = Recipe((1.5, 1.5, 2.0), window(-57.0, 164.0), (96, 96, 96), 0.5, blend="constant")
         self._device = torch.device(device)
         file = Path(weights) if weights else weights_path("spleen_ct")
         own = UNet(

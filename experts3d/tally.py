@@ -121,7 +121,7 @@ def union_box(tally_: Tally, rows: Integer[np.ndarray, " m"]) -> tuple[slice, sl
     return slice(int(starts[0]), int(stops[0])), slice(int(starts[1]), int(stops[1])), slice(int(starts[2]), int(stops[2]))
 
 
-def crop_mask(labels: Integer[np.ndarray, "z y x"], ids: tuple[int, ...], box: tuple[slice, ...]) -> Bool[np.ndarray, "z y x"]:
+def crop_mask(labels: Integer[np.ndarray, "z y x"], ids: tuple[int, ...], box: tuple[slice, ...]) -> Bool[np.ndarray, "cz cy cx"]:
     """The mask of some ids inside a box."""
     crop = labels[box]
     return crop == ids[0] if len(ids) == 1 else np.isin(crop, ids)

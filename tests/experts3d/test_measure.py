@@ -176,7 +176,7 @@ def test_what_is_not_covered_gets_no_numbers():
 
 def test_labels_of_another_grid_are_refused():
     scan = scan_of(np.zeros((4, 5, 6), np.int16))
-    other = Volume(np.zeros((4, 5, 6), np.uint8), make_affine((1, 1, 1), (30, 0, 0)), "unknown", "a.u.")
+    other = Volume(np.zeros((4, 5, 6), np.uint8), make_affine((1.0, 1.0, 1.0), (30.0, 0.0, 0.0)), "unknown", "a.u.")
     with pytest.raises(GeometryError, match="another grid"):
         measure(scan, labels_of(other, other.array, {1: "liver"}))
 

@@ -89,7 +89,7 @@ def test_a_mask_stored_in_another_orientation_is_turned(flips: tuple[int, int, i
 
 def test_another_grid_is_refused_with_both_grids_named_or_resampled_on_request():
     scan, mask = case()
-    other = Volume(mask[:, :-2], make_affine((6.0, 2.0, 1.8), (1.8, 0, 0)), "unknown", "a.u.")
+    other = Volume(mask[:, :-2], make_affine((6.0, 2.0, 1.8), (1.8, 0.0, 0.0)), "unknown", "a.u.")
     with pytest.raises(GeometryError, match=r"6x12x14 voxels.*6x10x14 voxels.*--resample-mask"):
         SuppliedMasks(other, labels={1: "liver", 2: "liver_tumour"}).segment(scan)
     labels = SuppliedMasks(other, labels={1: "liver", 2: "liver_tumour"}, resample=True).segment(scan)

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vol3d.cli.measure_output import comma_list, measured_document, print_document, refuse_unknown
 from vol3d.cli.read_options import add_read_options, read_scan
@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", metavar="FILE", help="for --expert supplied: a label file, or a folder of STRUCTURE.nii.gz")
     parser.add_argument("--labels", metavar="TABLE", help="names of the mask's labels: totalseg, totalseg_mr, or a .json or .csv file")
     parser.add_argument("--resample-mask", action="store_true", help="bring a mask of another grid to the scan's instead of refusing it")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the label map with its names (.nii.gz, .nii, .zarr)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the label map with its names (.nii.gz, .nii, .zarr; .dcm: a DICOM segmentation)"
+    )
+    parser.add_argument("--sr", type=Path, metavar="FILE", help="with --out FILE.dcm: also write the measurements as a DICOM structured report")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write the key slices with their overlays as PNG")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     add_read_options(parser)
@@ -35,22 +38,36 @@ def run(args: argparse.Namespace) -> int:
     from vol3d.cli.console import progress, stdout_to_stderr
 
     refuse_unknown([args.expert], expert_names(), what="expert")
+    _check_outputs(args)
     with stdout_to_stderr(), progress("Reading the scan") as advance:
         expert = load_expert(args.expert, **_arguments(args))
         refuse_unknown(args.targets, expert.card.arguments, what=f"target of {args.expert}")
         volume = read_scan(args.scan, args)
         advance(1, f"Running {args.expert}")
         labels = expert.segment(volume, args.targets)
-        if args.out:
-            _write(labels, args.out)
-        advance(1, "Measuring")
         structures = args.targets or expert.card.targets
+        advance(1, "Measuring")
         document = measured_document(volume, labels, structures)
+        if args.out:
+            _write(labels, structures, document, args)
         document["mask"] = str(args.out) if args.out else None
         if args.pictures:
             document["pictures"] = _draw(volume, labels, structures, args.pictures)
     print_document(document, args)
     return 0
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Before the work: DICOM goes out only where DICOM came in."""
+    from vol3d.errors import ConfigError
+
+    dicom = args.out is not None and args.out.suffix.lower() == ".dcm"
+    if args.sr and not dicom:
+        raise ConfigError("a structured report points at a DICOM segmentation", hint="Add --out FILE.dcm.")
+    if dicom and not Path(args.scan).is_dir():
+        raise ConfigError(
+            "a DICOM segmentation points at the DICOM series that was segmented", path=args.scan, expected="a folder of one DICOM series"
+        )
 
 
 def _arguments(args: argparse.Namespace) -> dict[str, object]:
@@ -65,11 +82,23 @@ def _arguments(args: argparse.Namespace) -> dict[str, object]:
     return {}
 
 
-def _write(labels: "LabelMap", path: Path) -> None:
+def _write(labels: "LabelMap", structures: tuple[str, ...], document: dict[str, Any], args: argparse.Namespace) -> None:
+    """The label map in the format that the name asks for."""
     from vol3d.volume.write import write_labels
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_labels(labels, path)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.out.suffix.lower() != ".dcm":
+        write_labels(labels, args.out)
+        return
+    from experts3d.dicom_out import read_series, write_report, write_segmentation
+    from vol3d.contracts import Measurement
+
+    series = read_series(args.scan)
+    written = write_segmentation(labels, series, args.out, structures=structures)
+    if args.sr:
+        known = set(Measurement.model_fields)
+        numbers = [Measurement(**{key: value for key, value in item.items() if key in known}) for item in document["measurements"]]
+        write_report(numbers, series, args.out, written, args.sr)
 
 
 def _draw(volume: "Volume", labels: "LabelMap", structures: tuple[str, ...], folder: Path) -> list[str]:
