@@ -9,7 +9,7 @@ from vol3d.errors import MissingExtraError
 # What each extra of pyproject.toml is for, and a module that shows whether it is there.
 EXTRAS: dict[str, tuple[str, str]] = {
     "cluster": ("distributed", "prepare corpora on several processes or machines"),
-    "dicom": ("pydicom", "read DICOM series"),
+    "dicom": ("pydicom", "read DICOM series, write segmentations and structured reports"),
     "fast": ("isal", "read .nii.gz about twice as fast"),
     "flash": ("flash_attn", "use flash attention (CUDA)"),
     "mri": ("deepbet", "find the brain on head MR"),
