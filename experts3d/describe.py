@@ -71,7 +71,9 @@ def _main(structure: str, items: list[Measurement]) -> Sentence:
         used.append(mean)
     side = facts.get("side")
     where = ""
-    if side is not None and side_of_name(structure) is None and is_lesion(structure) and side.value in ("left", "right"):
+    parts_sides = {m.value for m in items if m.name == "side" and m.component is not None}
+    one_sided = side is not None and parts_sides in ({side.value}, set())
+    if side is not None and one_sided and side_of_name(structure) is None and is_lesion(structure) and side.value in ("left", "right"):
         where = f" on the {side.value}"
         used.append(side)
     text = f"{_capital(in_words(structure))}{where}: {', '.join(parts)}."

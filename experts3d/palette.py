@@ -52,7 +52,7 @@ LESIONS: tuple[tuple[str, Colour], ...] = (
     ("calcification", (255, 255, 255)),
     ("node", (170, 255, 0)),
     ("hernia", (255, 150, 150)),
-    ("lesion", (255, 0, 200)),
+    ("lesion", (255, 150, 255)),
 )
 RIGHT_SHADE = 0.62
 

@@ -147,3 +147,19 @@ def test_organs_that_leave_the_scan_are_said_to():
     scan = scan_of(array.astype(np.int16))
     labels = labels_of(scan, array, {1: "liver"})
     assert any("cut off by the edge of the scan" in s.text for s in describe(scan, labels, measure(scan, labels)))
+
+
+def test_a_side_is_said_only_when_all_parts_lie_there():
+    array = np.zeros((4, 60, 90), np.uint8)
+    array[:, 20:40, 43:48], array[1:3, 10:14, 70:80], array[1:3, 30:33, 60:63] = 1, 2, 2
+    scan = scan_of(np.full(array.shape, 40, np.int16), (3.0, 2.0, 2.0))
+    names = {1: "vertebrae_T8", 2: "lung_nodule"}
+    right = labels_of(scan, array, names)
+    assert first_text(scan, right, "lung_nodule").startswith("Lung nodule on the right: 2 components")
+    array[1:3, 30:33, 10:13] = 2
+    both = labels_of(scan, array, names)
+    assert first_text(scan, both, "lung_nodule").startswith("Lung nodule: 3 components")
+
+
+def first_text(scan, labels, structure: str) -> str:
+    return next(s.text for s in describe(scan, labels, measure(scan, labels)) if s.structure == structure)
