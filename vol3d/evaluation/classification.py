@@ -111,7 +111,7 @@ def classification_rows(
     truth: Integer[np.ndarray, "n l"],
     probability: Float[np.ndarray, "n l"],
     names: Sequence[str],
-    clusters: Sequence[object] | None = None,
+    clusters: Sequence[object] | np.ndarray | None = None,
     *,
     thresholds: Float[np.ndarray, " l"],
     num_resamples: int = 1000,

@@ -91,7 +91,7 @@ STATISTICS = (
 def label_rows(
     truth: Integer[np.ndarray, "n l"],
     predicted: Integer[np.ndarray, "n l"],
-    clusters: Sequence[object] | None = None,
+    clusters: Sequence[object] | np.ndarray | None = None,
     *,
     prefix: str = "",
     num_resamples: int = 2000,

@@ -68,9 +68,9 @@ def items_for_paired_mean(difference: float, sd: float, *, alpha: float = 0.05, 
 
 
 def simulated_power(
-    a: Sequence[float],
-    b: Sequence[float],
-    clusters: Sequence[object] | None,
+    a: Sequence[float] | np.ndarray,
+    b: Sequence[float] | np.ndarray,
+    clusters: Sequence[object] | np.ndarray | None,
     num_patients: int,
     *,
     alpha: float = 0.05,

@@ -96,7 +96,12 @@ def swapped(volumes: Sequence[Volume], patients: Sequence[object], rng: np.rando
 
 
 def probe_rows(
-    base: Sequence[float], probed: Mapping[str, Sequence[float]], patients: Sequence[object] | None, *, num_resamples: int = 2000, seed: int = 0
+    base: Sequence[float] | np.ndarray,
+    probed: Mapping[str, Sequence[float] | np.ndarray],
+    patients: Sequence[object] | np.ndarray | None,
+    *,
+    num_resamples: int = 2000,
+    seed: int = 0,
 ) -> list[MetricRow]:
     """Per probe: the score under it, and what it costs (base minus probed, paired, with its p-value as a row of its own)."""
     rng = np.random.default_rng(seed)

@@ -20,7 +20,12 @@ RECIPES: Mapping[str, tuple[str, float]] = {"vlm3d": ("whitespace", 1.2), "words
 
 
 def text_rows(
-    references: Sequence[str], hypotheses: Sequence[str], clusters: Sequence[object] | None = None, *, num_resamples: int = 2000, seed: int = 0
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    clusters: Sequence[object] | np.ndarray | None = None,
+    *,
+    num_resamples: int = 2000,
+    seed: int = 0,
 ) -> list[MetricRow]:
     """BLEU-1..4 and their mean, ROUGE-L and CIDEr-D under each recipe (`google`: ROUGE-L only)."""
     rng = np.random.default_rng(seed)
@@ -60,7 +65,7 @@ def label_matrix(texts: Sequence[str], labeller: Labeller) -> tuple[np.ndarray, 
 def report_rows(
     references: Sequence[str],
     hypotheses: Sequence[str],
-    clusters: Sequence[object] | None = None,
+    clusters: Sequence[object] | np.ndarray | None = None,
     *,
     labeller: Labeller | None = None,
     truth_labels: np.ndarray | None = None,

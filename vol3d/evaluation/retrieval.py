@@ -45,7 +45,7 @@ def average_precision_at(similarity: Float[np.ndarray, "q g"], relevant: Bool[np
 def retrieval_rows(
     similarity: Float[np.ndarray, "q g"],
     relevant: Bool[np.ndarray, "q g"],
-    patients: Sequence[object] | None = None,
+    patients: Sequence[object] | np.ndarray | None = None,
     *,
     ks: Sequence[int] = (1, 5, 10, 50, 100),
     pools: Sequence[int] = (32, 64, 128),
@@ -79,7 +79,9 @@ def retrieval_rows(
     rows = []
     for k in [k for k in ks if k <= similarity.shape[1]]:
         rows.append(add(f"recall@{k}", ranks <= k))
-        rows.append(plain_row(f"chance_recall@{k}", float(np.mean([_chance(n, r, k) for n, r in zip(size, right, strict=True)])), len(ranks)))
+        rows.append(
+            plain_row(f"chance_recall@{k}", float(np.mean([_chance(int(n), int(r), k) for n, r in zip(size, right, strict=True)])), len(ranks))
+        )
     rows += [add("map@10", average_precision_at(similarity, relevant, 10)), plain_row("median_rank", float(np.median(ranks)), len(ranks))]
     for pool in [p for p in pools if p <= int((size - right).min()) + 1]:
         inside = _pool_ranks(similarity, relevant, pool, rng)

@@ -162,7 +162,7 @@ def paired_permutation(
     return (1 + hits) / (1 + num_permutations)
 
 
-def mcnemar(a: np.ndarray | Sequence[bool], b: np.ndarray | Sequence[bool], *, mid_p: bool = False) -> float:
+def mcnemar(a: np.ndarray | Sequence[int], b: np.ndarray | Sequence[int], *, mid_p: bool = False) -> float:
     """Exact two-sided McNemar test of two systems' right and wrong answers on the same, independent items.
 
     With several items per patient use `paired_permutation` with clusters instead.
@@ -208,7 +208,7 @@ class Comparison:
 
 
 def win_tie_loss(
-    tasks: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[object] | None]],
+    tasks: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray, Sequence[object] | np.ndarray | None]],
     *,
     alpha: float = 0.05,
     num_resamples: int = 2000,

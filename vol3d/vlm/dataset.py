@@ -4,7 +4,7 @@ The item of an index is a pure function of the index, so that a run can be resum
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -36,7 +36,8 @@ class Corpus(Protocol):
     def __getitem__(self, index: int) -> tuple[Conversation, Visuals]: ...
 
 
-MakeGroup = Callable[[str, Sequence[Visual], Sequence[tuple[str, str]]], Group]
+# A packed group in training; whoever gives another function gets what that returns.
+MakeGroup = Callable[[str, Sequence[Visual], Sequence[tuple[str, str]]], Group | Any]
 
 
 class ConversationGroups(Dataset):
@@ -73,7 +74,7 @@ class ConversationGroups(Dataset):
     def __len__(self) -> int:
         return len(self.corpus) * self.draws
 
-    def __getitem__(self, index: int) -> Group:
+    def __getitem__(self, index: int) -> Group | Any:
         rng = np.random.default_rng([self.seed, index])
         conversation, visuals = self.corpus[index % len(self.corpus)]
         condition = self._names[int(rng.choice(len(self._names), p=self._shares))]

@@ -80,7 +80,7 @@ def burn_in(image: Float[np.ndarray, "z y x"], mask: Bool[np.ndarray, "z y x"]) 
     return np.where(mask, 1.0, (image - 1.0) / 2).astype(np.float32)
 
 
-def mask_on_view(mask: Bool[np.ndarray, "z y x"], affine: np.ndarray, view: View) -> Bool[np.ndarray, "z y x"]:
+def mask_on_view(mask: Bool[np.ndarray, "z y x"], affine: np.ndarray, view: View) -> Bool[np.ndarray, "vz vy vx"]:
     """A mask of the scan on the view's grid: every masked voxel marks the view voxel that holds its centre, so none is lost."""
     to_view = np.linalg.inv(view.affine) @ affine
     points = np.argwhere(mask) @ to_view[:3, :3].T + to_view[:3, 3]

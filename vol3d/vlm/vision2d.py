@@ -41,7 +41,7 @@ def cut_slice(
 
 def encode_slices(
     tokenizer: Tokenizer,
-    slices: Sequence[tuple[Float[np.ndarray, "1 h w"], Float[np.ndarray, "4 4"]]],
+    slices: Sequence[tuple[Float[np.ndarray, "1 _ _"], Float[np.ndarray, "4 4"]]],
     *,
     kind: str = "slice",
 ) -> tuple[Visual, ...]:

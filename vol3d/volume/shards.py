@@ -6,7 +6,7 @@ the decoding itself. Layout: https://zarr-specs.readthedocs.io/en/latest/v3/code
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class ShardedArray:
             self._indexes[shard] = np.frombuffer(raw[:-_CRC_BYTES], "<u8").reshape(*counts, 2).astype(np.int64).tolist()
         return self._indexes[shard]
 
-    def _decode(self, descriptor: int, entry: tuple[int, int], file: Path) -> np.ndarray:
+    def _decode(self, descriptor: int, entry: Sequence[int], file: Path) -> np.ndarray:
         offset, size = entry
         if offset < 0:
             # All ones mark a chunk that was never written; `write_store` writes every one.

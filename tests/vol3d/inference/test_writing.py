@@ -1,25 +1,26 @@
 """A report keeps only sentences that the evidence supports; the writer is scripted, the evidence is written out."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
+import torch
 
 from tests.vol3d.evidence import evidence
+from vol3d.inference.expert_loop import Session
 from vol3d.inference.writing import write_report
+from vol3d.vlm.fuse import Visual
 from vol3d.vlm.view import Visuals
 from vol3d.volume.geometry import make_affine
 from vol3d.volume.volume import Volume
 
 
-@dataclass
-class Paper:
+class Paper(Session):
     """A session without a scan behind it: the evidence is there, and there is nothing to look at."""
 
-    evidence: object = field(default_factory=evidence)
-    volume: Volume = field(default_factory=lambda: Volume(np.zeros((2, 2, 2), np.int16), make_affine((1, 1, 1)), "CT", "HU", "scan.nii"))
+    def __init__(self) -> None:
+        self.evidence = evidence()
+        self.volume = Volume(np.zeros((2, 2, 2), np.int16), make_affine((1, 1, 1)), "CT", "HU", "scan.nii")
 
     def look(self, structures):
-        return Visuals(None, ())
+        return Visuals(Visual("volume", torch.zeros(18, 1, 1, 1), torch.eye(4)), ())
 
 
 class Writer:
