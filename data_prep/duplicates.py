@@ -88,8 +88,8 @@ def _mirrored_copies(records: list[Record], out: dict[str, Finding]) -> None:
         for i, j in zip(*np.nonzero((mirrored > _NEAR) & (straight < _NEAR)), strict=True):
             first, second = records[int(j)], records[start + int(i)]
             if int(j) < start + int(i) and _same_extent(first, second):
-                sides = [r.checks.get("liver_side") for r in (first, second)]
-                wrong, right = (first, second) if None not in sides and sides[0] < sides[1] else (second, first)
+                here, there = (r.checks.get("liver_side") for r in (first, second))
+                wrong, right = (first, second) if here is not None and there is not None and here < there else (second, first)
                 out.setdefault(wrong.key, Finding(wrong.key, "mirrored", f"left and right are exchanged against {right.key}"))
 
 

@@ -129,7 +129,7 @@ def _share(sums: np.ndarray) -> np.ndarray:
 
 
 def entity_rows(
-    matches: Sequence[Sequence[Match]], clusters: Sequence[object] | None, *, num_resamples: int = 2000, seed: int = 0
+    matches: Sequence[Sequence[Match]], clusters: Sequence[object] | np.ndarray | None, *, num_resamples: int = 2000, seed: int = 0
 ) -> list[MetricRow]:
     """Precision, recall, F1 of findings; agreement of side and size where the reference gives them; contradictions per report."""
     columns = np.array([_counts(report) for report in matches], dtype=float)
