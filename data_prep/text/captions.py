@@ -54,7 +54,7 @@ def caption(labels: Mapping[str, int], rng: np.random.Generator, *, modality: st
         ConfigError: a label without phrases.
 
     >>> caption({"Emphysema": 1}, np.random.default_rng(0), num_negatives=0)
-    'CT scan; findings: emphysematous change of the lungs.'
+    'Emphysematous change of the lungs on CT of the chest.'
     """
     unknown = [name for name in labels if name not in PHRASES]
     if unknown:
