@@ -11,7 +11,7 @@ _LEFTOVER = re.compile(r"<\|[^<>|]{1,40}\|>|</?s>|<end_of_turn>|<eos>", re.I)
 _UNDECIDED = re.compile(
     r"\b(?:can(?:no|')t (?:be )?(?:determine|answer|say|tell|assess|provide|evaluate)\w*|cannot (?:be )?\w+|unable to|not possible to|"
     r"impossible to|insufficient|indeterminable|(?:do not|don't|did not) know|not sure|unsure|unclear|unknown|no idea|"
-    r"neither|none of (?:the|these)|n/a|not applicable|error|as an ai)\b",
+    r"not (?:covered|measured|available|assessable|evaluable)|no expert|neither|none of (?:the|these)|n/a|not applicable|error|as an ai)\b",
     re.I,
 )
 

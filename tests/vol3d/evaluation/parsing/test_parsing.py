@@ -173,6 +173,7 @@ def test_number(text, value):
         ("B. right kidney", ["left kidney", "right kidney"], "B"),
         ("B. left kidney", ["left kidney", "right kidney"], None),
         ("E", "ABCDE", "E"),
+        ("Not covered: no expert measured left kidney in this scan.", ["left kidney", "right kidney"], None),
     ],
 )
 def test_choice_by_the_words_of_an_option(text, options, letter):
