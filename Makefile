@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
 HOOK := --jaxtyping-packages=vol3d,tokenizers3d,experts3d,data_prep,tests.checked
 
-.PHONY: help install demo test check bench bench-tokenizer eval-demo clean
+.PHONY: help install demo test check bench bench-data bench-tokenizer eval-demo clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,9 @@ bench: install ## time and correctness of reading, resampling, measuring and the
 	$(BIN)/python -m benchmarks.bench_volume
 	$(BIN)/python -m benchmarks.bench_measure
 	$(BIN)/python -m benchmarks.bench_threshold_ct
+
+bench-data: install ## from .nii.gz to store, random crops, loaders, beside the usual ways
+	$(BIN)/python -m benchmarks.bench_data
 
 bench-tokenizer: install ## time and memory of streamed encoding
 	$(BIN)/python -m benchmarks.bench_tokenizer

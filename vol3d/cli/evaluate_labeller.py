@@ -5,12 +5,12 @@ import argparse
 from vol3d.cli.evaluate_output import add_output_arguments, show
 
 SUMMARY = "agreement of the 18-label reader with labels that people gave to reports"
-EXAMPLE = "vol3d evaluate labeller reports_with_labels.csv --json"
+EXAMPLE = "vol3d evaluate labeller --reports reports_with_labels.csv --json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("reports", metavar="CSV", help="an id, the report text, and one 0/1 column per label")
+    parser.add_argument("--reports", metavar="CSV", required=True, help="an id, the report text, and one 0/1 column per label")
     add_output_arguments(parser)
 
 

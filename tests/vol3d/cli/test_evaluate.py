@@ -156,7 +156,7 @@ def test_wrong_input_is_one_line(files, tmp_path, capsys):
         ["vqa", "--predictions", files["good"]],
         ["vqa", "--questions", files["questions"], "--predictions", tmp_path / "empty.jsonl"],
         ["vqa", "--questions", files["questions"], "--predictions", tmp_path / "missing.jsonl"],
-        ["labeller", files["questions"]],
+        ["labeller", "--reports", files["questions"]],
         ["baselines", files["questions"]],
         ["probes"],
         ["probes", "--features", tmp_path / "objects.npy"],
