@@ -11,7 +11,7 @@ _BITS_PER_SAMPLE = 8
 _SEARCH_STEPS = 12
 
 
-def linear_samples(volume: Float[np.ndarray, "z y x"], num_bits: float) -> tuple[Float[np.ndarray, "z y x"], int]:
+def linear_samples(volume: Float[np.ndarray, "z y x"], num_bits: int) -> tuple[Float[np.ndarray, "z y x"], int]:
     """The volume (in [-1, 1]) averaged down to as many 8-bit samples as the bits allow, and spread linearly again; with the bits used.
 
     All axes shrink by about the same factor.
@@ -31,7 +31,7 @@ def linear_samples(volume: Float[np.ndarray, "z y x"], num_bits: float) -> tuple
     return spread[0, 0].numpy(), int(np.prod(shape)) * _BITS_PER_SAMPLE
 
 
-def jpeg2000(volume: Float[np.ndarray, "z y x"], num_bits: float) -> tuple[Float[np.ndarray, "z y x"], int] | None:
+def jpeg2000(volume: Float[np.ndarray, "z y x"], num_bits: int) -> tuple[Float[np.ndarray, "z y x"], int] | None:
     """The volume as one JPEG 2000 image of its slices side by side, at the highest quality that fits; with the bits used.
 
     One image for all slices spares it the header of each. None where Pillow has no JPEG 2000 or no quality fits.

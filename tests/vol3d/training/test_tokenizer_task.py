@@ -82,8 +82,8 @@ def test_crops_come_from_scans_of_any_format(tmp_path: Path) -> None:
 
 
 def test_an_item_depends_on_its_index_alone() -> None:
-    data = CropDataset(PhantomCrops(num_phantoms=0, leaves=1), [(2, 1, 16, 16), (1, 9, 16, 16)], 10, seed=3, remap=0.5)
-    again = CropDataset(PhantomCrops(num_phantoms=0, leaves=1), [(2, 1, 16, 16), (1, 9, 16, 16)], 10, seed=3, remap=0.5)
+    data = CropDataset(PhantomCrops(num_phantoms=0, leaves=1.0), [(2, 1, 16, 16), (1, 9, 16, 16)], 10, seed=3, remap=0.5)
+    again = CropDataset(PhantomCrops(num_phantoms=0, leaves=1.0), [(2, 1, 16, 16), (1, 9, 16, 16)], 10, seed=3, remap=0.5)
     assert {data[i].shape for i in range(10)} == {(2, 1, 1, 16, 16), (1, 1, 9, 16, 16)}
     assert all(torch.equal(data[i], again[i]) for i in (9, 0, 4))
     assert not torch.equal(data[0].flatten()[:64], data[1].flatten()[:64])
@@ -94,11 +94,11 @@ def test_an_item_depends_on_its_index_alone() -> None:
 
 
 def test_phantoms_are_kept(tmp_path: Path) -> None:
-    source = PhantomCrops(num_phantoms=1, leaves=0, cache=str(tmp_path))
+    source = PhantomCrops(num_phantoms=1, leaves=0.0, cache=str(tmp_path))
     crop = source(np.random.default_rng(0), (9, 32, 32))
     assert crop.dtype == np.float32
     assert [p.name for p in tmp_path.iterdir()] == ["500000.npy"]
-    again = PhantomCrops(num_phantoms=1, leaves=0, cache=str(tmp_path))
+    again = PhantomCrops(num_phantoms=1, leaves=0.0, cache=str(tmp_path))
     assert np.array_equal(again(np.random.default_rng(0), (9, 32, 32)), crop)
 
 
