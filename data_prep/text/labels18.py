@@ -8,27 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from data_prep.text.entities import Entity, extract_entities
+from vol3d.volume.phantom.labels import ABNORMALITIES
 
-LABELS18 = (
-    "Medical material",
-    "Arterial wall calcification",
-    "Cardiomegaly",
-    "Pericardial effusion",
-    "Coronary artery wall calcification",
-    "Hiatal hernia",
-    "Lymphadenopathy",
-    "Emphysema",
-    "Atelectasis",
-    "Lung nodule",
-    "Lung opacity",
-    "Pulmonary fibrotic sequela",
-    "Pleural effusion",
-    "Mosaic attenuation pattern",
-    "Peribronchial thickening",
-    "Consolidation",
-    "Bronchiectasis",
-    "Interlobular septal thickening",
-)
+# One list for reports and phantoms, in CT-RATE's order.
+LABELS18 = ABNORMALITIES
 _LUNG = frozenset({"lung", "pleura", "airway", ""})
 
 
