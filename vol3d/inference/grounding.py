@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vol3d.contracts import Evidence, Measurement, Status
-from vol3d.vlm.prompt import DERIVED, NOT_COVERED, structure_facts, words
+from vol3d.vlm.prompt import DERIVED, NOT_COVERED, one_side, structure_facts, words
 
 Verdict = Literal["supported", "contradicted", "unsupported", "not_covered"]
 
@@ -75,7 +75,11 @@ def check_answer(text: str, structures: Iterable[str], evidence: Evidence) -> Fi
         return _check_yes_no(reply, covered, evidence)
     if _NUMBER.search(reply):
         return check_sentence(text, evidence, structures=covered)
-    hits = tuple(m for m in evidence.measurements if m.structure in covered and str(m.value).lower() == reply)
+    hits = tuple(
+        m
+        for m in evidence.measurements
+        if m.structure in covered and str(m.value).lower() == reply and (m.name != "side" or one_side(evidence, m.structure) is not None)
+    )
     rivals = tuple(m for m in evidence.measurements if m.structure in covered and isinstance(m.value, str))
     return Finding("supported", hits) if hits else Finding("contradicted", rivals) if rivals else Finding("unsupported")
 
@@ -127,8 +131,11 @@ def _sides_agree(text: str, named: tuple[str, ...], evidence: Evidence) -> bool:
     said = {side for side in ("left", "right") if re.search(rf"\b{side}\b", text.lower())}
     if not said:
         return True
-    known = {str(m.value) for m in evidence.measurements if m.structure in named and m.name == "side"}
-    known |= {s.rsplit("_", 1)[1] for s in named if s.endswith(("_left", "_right"))}
+    measured = {m.structure for m in evidence.measurements if m.structure in named and m.name == "side"}
+    sides = {structure: one_side(evidence, structure) for structure in measured}
+    if None in sides.values():
+        return False
+    known = {str(side) for side in sides.values()} | {s.rsplit("_", 1)[1] for s in named if s.endswith(("_left", "_right"))}
     return not known or said <= known
 
 

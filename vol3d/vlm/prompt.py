@@ -102,10 +102,16 @@ def sentence(evidence: Evidence, structure: str) -> str:
     if status is not Status.FOUND:
         return f"{thing.capitalize()}: {status.replace('_', ' ')}."
     facts = ", ".join(fact.text for fact in structure_facts(evidence, structure))
-    side = evidence.find(structure, "side") or evidence.find(structure, "side", component=1)
-    sided = is_lesion(structure) and not structure.endswith(("_left", "_right")) and side is not None and side.value in ("left", "right")
-    where = f" on the {side.value}" if side is not None and sided else ""
+    side = one_side(evidence, structure)
+    says_side = is_lesion(structure) and not structure.endswith(("_left", "_right")) and side in ("left", "right")
+    where = f" on the {side}" if says_side else ""
     return f"{thing.capitalize()}{where}: {facts}." if facts else f"{thing.capitalize()}{where} is seen."
+
+
+def one_side(evidence: Evidence, structure: str) -> str | None:
+    """The side on which a finding lies, or None where its parts lie on different sides: their common centroid would name one of them."""
+    sides = {str(m.value) for m in evidence.measurements if m.structure == structure and m.name == "side"}
+    return next(iter(sides)) if len(sides) == 1 else None
 
 
 def structure_facts(evidence: Evidence, structure: str) -> tuple[Fact, ...]:
@@ -130,9 +136,9 @@ def evidence_line(evidence: Evidence, structure: str) -> str:
     if status is not Status.FOUND:
         return f"{thing}: {status.replace('_', ' ')}"
     parts = [fact.text for fact in structure_facts(evidence, structure)]
-    side = evidence.find(structure, "side") or evidence.find(structure, "side", component=1)
+    side = one_side(evidence, structure)
     if side is not None and is_lesion(structure):
-        parts.append(f"side {side.value}")
+        parts.append(f"side {side}")
     return f"{thing}: found" + "".join(f", {part}" for part in parts)
 
 

@@ -1,7 +1,9 @@
 import pytest
 
-from tests.vol3d.evidence import evidence
+from tests.vol3d.evidence import evidence, m
+from vol3d.contracts import Evidence, Status
 from vol3d.inference.grounding import check_answer, check_sentence, mentioned
+from vol3d.vlm.prompt import evidence_line, sentence
 
 NAMES = ["liver", "liver_tumour", "kidney_left", "kidney_right", "kidney_tumour", "pleural_effusion", "pancreas", "lung_left", "lung_right"]
 
@@ -74,3 +76,13 @@ def test_sentences_are_held_against_the_evidence(text: str, verdict: str) -> Non
 @pytest.mark.parametrize("text", ["The liver is found in lung tissue.", "Liver: metastatic disease.", "Liver: volume 1450.2 ml, malignant."])
 def test_words_that_nobody_measured_are_not_supported(text: str) -> None:
     assert check_sentence(text, evidence()).verdict == "unsupported"
+
+
+def test_a_finding_on_both_sides_is_on_neither() -> None:
+    sides = (m("pleural_effusion", "side", "right", ""), m("pleural_effusion", "side", "right", "", 1), m("pleural_effusion", "side", "left", "", 2))
+    both = Evidence((m("pleural_effusion", "volume", 900.0, "ml"), *sides), (), statuses={"pleural_effusion": Status.FOUND})
+    assert sentence(both, "pleural_effusion") == "Pleural effusion: volume 900.0 ml."
+    assert "side" not in evidence_line(both, "pleural_effusion")
+    assert check_answer("right", ["pleural_effusion"], both).verdict != "supported"
+    assert check_sentence("Pleural effusion on the right: volume 900.0 ml.", both).verdict == "contradicted"
+    assert check_sentence("Pleural effusion: volume 900.0 ml.", both).verdict == "supported"
