@@ -10,11 +10,13 @@ import numpy as np
 
 from vol3d.contracts import Evidence, Status
 from vol3d.vlm.conversation import Turn
-from vol3d.vlm.prompt import FOCAL, NOT_COVERED, is_lesion, number, sentence, words
+from vol3d.vlm.prompt import FOCAL, NOT_COVERED, derived_value, is_lesion, number, one_side, sentence, words
 
 # Findings that the whole-volume tokens could show; smaller ones need an expert.
 VISIBLE = ("pleural_effusion", "consolidation", "emphysema", "pericardial_effusion", "brain_tumour", "liver_tumour", "kidney_tumour")
-SIDED = ("pleural_effusion", "kidney_tumour", "kidney_cyst", "brain_tumour")
+SIDED = (
+    "pleural_effusion", "kidney_tumour", "kidney_cyst", "brain_tumour", "lung_nodule", "lung_ground_glass_nodule", "consolidation", "emphysema",
+)  # fmt: skip
 ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "lung_left", "lung_right", "heart", "brain", "urinary_bladder")
 REGIONS = ("chest", "abdomen", "chest and abdomen", "head")
 
@@ -31,10 +33,6 @@ class Scene:
     def status(self, structure: str) -> Status:
         """Found, absent, not covered or failed."""
         return self.evidence.statuses.get(structure, Status.NOT_COVERED)
-
-    def is_bilateral(self, structure: str) -> bool:
-        """Whether a finding is on both sides, so that asking for its side has no answer."""
-        return self.status(f"{structure}_left") is Status.FOUND and self.status(f"{structure}_right") is Status.FOUND
 
     def value(self, structure: str, name: str) -> float | None:
         """A number of a structure, or of its largest component."""
@@ -86,8 +84,9 @@ def side(scene: Scene, rng: np.random.Generator) -> list[Turn]:
     """On which side a finding lies."""
     out = []
     for structure in SIDED:
-        where = scene.text(structure, "side")
-        if scene.status(structure) is not Status.FOUND or where not in ("left", "right") or scene.is_bilateral(structure):
+        # Of a finding on both sides nobody can say on which one it is.
+        where = one_side(scene.evidence, structure)
+        if scene.status(structure) is not Status.FOUND or where not in ("left", "right"):
             continue
         thing = words(structure)
         wordings = (f"On which side is the {thing}?", f"Is the {thing} on the left or on the right?", f"Which side is the {thing} on?")
@@ -146,12 +145,21 @@ def count(scene: Scene, rng: np.random.Generator) -> list[Turn]:
 
 
 def larger_kidney(scene: Scene, rng: np.random.Generator) -> list[Turn]:
-    """Which of the two kidneys is larger; not asked where they are equal or one is cut off."""
+    """Which of the two kidneys is larger, and by how many ml; not asked where they are equal or one is cut off."""
     wordings = ("Which kidney is larger?", "Which of the two kidneys has the larger volume?", "Is the left or the right kidney larger?")
-    reply = scene.text("kidney_left", "larger_kidney")
-    if reply not in ("left", "right"):
+    reply, kidneys = scene.text("kidney_left", "larger_kidney"), ("kidney_left", "kidney_right")
+    difference = scene.evidence.find("kidney_left", "kidney_volume_difference")
+    if reply not in ("left", "right") or difference is None:
         return []
-    return [_choice("comparison", rng.choice(wordings), reply, ("left", "right"), rng, ("kidney_left", "kidney_right"))]
+    by_how_much = (
+        "Which kidney is larger, and by how much?",
+        "By how many ml is one kidney larger, and which?",
+        "How much larger is the larger kidney?",
+    )
+    return [
+        _choice("comparison", rng.choice(wordings), reply, ("left", "right"), rng, kidneys),
+        _text("comparison", str(rng.choice(by_how_much)), f"{reply}, by {derived_value(difference)}", kidneys),
+    ]
 
 
 def splenomegaly(scene: Scene, rng: np.random.Generator) -> list[Turn]:

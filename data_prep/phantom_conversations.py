@@ -2,7 +2,9 @@
 
     seed --phantom--> volume, exact masks --measure, derive--> Evidence --families--> Conversation   (<seed>.json)
                         |
-                        +--view--> image on the small grid, mask of one structure  (<seed>.view.safetensors)
+                        +--spoil--> the lines of wrong evidence on some structures
+                        |
+                        +--view--> image on the small grid, a true mask, a wrong mask  (<seed>.view.safetensors)
                                      |
                                      +--tokenizer--> tokens  (<seed>.tokens.safetensors)
 
@@ -12,6 +14,7 @@ written atomically and carries what it was made from; tokens of another tokenize
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from torch.utils.data import Dataset
 
 import vol3d
 from data_prep.conversations import ORGANS, Scene, turns
+from data_prep.wrong_evidence import spoil
 from experts3d.derive import derive
 from experts3d.measure import measure
 from tokenizers3d import Tokenizer
@@ -29,8 +33,8 @@ from vol3d.contracts import Evidence, LabelMap, Status
 from vol3d.errors import CheckpointError, ConfigError
 from vol3d.vlm import prompt
 from vol3d.vlm.conversation import Conversation
-from vol3d.vlm.fuse import KINDS, Visual
-from vol3d.vlm.view import View, Visuals, encode_view, mask_on_view, view_of
+from vol3d.vlm.fuse import Visual
+from vol3d.vlm.view import View, Visuals, encode_view, mask_on_view, through_mask, view_of
 from vol3d.volume.atomic import atomic_path
 from vol3d.volume.phantom import Phantom, phantom_ct, phantom_mr
 from vol3d.volume.volume import Volume
@@ -94,12 +98,14 @@ class PhantomConversations(Dataset):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         phantom = corpus_phantom(seed)
-        conversation = converse(phantom, seed)
+        conversation, wrong_mask = converse(phantom, seed)
         view = view_of(phantom.volume)
         tensors = {"image": torch.from_numpy(view.image).half(), "affine": torch.from_numpy(view.affine)}
         if conversation.overlay_of:
             mask = mask_on_view(phantom.labels.mask(conversation.overlay_of), phantom.labels.affine, view)
             tensors["mask"] = torch.from_numpy(mask)
+        if wrong_mask is not None:
+            tensors["wrong_mask"] = torch.from_numpy(mask_on_view(wrong_mask, phantom.labels.affine, view))
         with atomic_path(view_path) as temporary:
             save_file(tensors, temporary)
         # Last, since its presence says that the scene is whole.
@@ -113,9 +119,12 @@ class PhantomConversations(Dataset):
             return
         self.make_scene(seed)
         with safe_open(str(self._path(seed, "view.safetensors")), "np") as file:
-            mask = file.get_tensor("mask") if "mask" in file.keys() else None  # noqa: SIM118
+            mask, wrong = (file.get_tensor(n) if n in file.keys() else None for n in ("mask", "wrong_mask"))  # noqa: SIM118
             view = View(file.get_tensor("image").astype(np.float32), file.get_tensor("affine"), "unknown")
-        write_visuals(encode_view(self.tokenizer, view, mask=mask), token_path, self.tokenizer.tokenizer_id, seed)
+        visuals = encode_view(self.tokenizer, view, mask=mask)
+        if wrong is not None and wrong.any():
+            visuals = replace(visuals, wrong=through_mask(self.tokenizer, view, visuals, wrong))
+        write_visuals(visuals, token_path, self.tokenizer.tokenizer_id, seed)
 
     def _path(self, seed: int, ending: str) -> Path:
         return self.folder / f"{seed:06d}.{ending}"
@@ -131,8 +140,8 @@ def corpus_phantom(seed: int) -> Phantom:
     return phantom_ct(seed, shape_zyx=shape_zyx, spacing_mm=spacing_mm, region=region)
 
 
-def converse(phantom: Phantom, seed: int) -> Conversation:
-    """Questions and evidence of one phantom, from its exact masks."""
+def converse(phantom: Phantom, seed: int) -> tuple[Conversation, np.ndarray | None]:
+    """Questions and evidence of one phantom, from its exact masks; and the mask of the wrong evidence that can be drawn, if any."""
     rng = np.random.default_rng([seed, 11])
     evidence = exact_evidence(phantom.volume, phantom.labels)
     scan = f"phantom_{seed:06d}"
@@ -154,7 +163,10 @@ def converse(phantom: Phantom, seed: int) -> Conversation:
         experts["threshold_ct"] = THRESHOLD_CT
     else:
         experts["deepbet"] = ("brain",)
-    return Conversation(
+    asked_for = [s for turn in asked for s in turn.structures]
+    spoiled = spoil(phantom.volume, phantom.labels, evidence, asked_for, np.random.default_rng([seed, 13]))
+    wrong_overlay_of = next((s for s, made in spoiled.items() if made.mask is not None), None)
+    conversation = Conversation(
         scan=scan,
         patient=scan,
         modality="MR" if phantom.volume.modality == "MR" else "CT",
@@ -163,8 +175,11 @@ def converse(phantom: Phantom, seed: int) -> Conversation:
         derived=prompt.derived_lines(evidence),
         experts=experts,
         overlay_of=str(rng.choice(pool)) if pool else None,
+        wrong={s: made.evidence for s, made in spoiled.items()},
+        wrong_overlay_of=wrong_overlay_of,
         provenance={"seed": str(seed), "vol3d": vol3d.__version__},
     )
+    return conversation, spoiled[wrong_overlay_of].mask if wrong_overlay_of else None
 
 
 def exact_evidence(volume: Volume, labels: LabelMap) -> Evidence:
@@ -177,8 +192,10 @@ def exact_evidence(volume: Volume, labels: LabelMap) -> Evidence:
 def write_visuals(visuals: Visuals, path: Path, tokenizer_id: str, seed: int) -> None:
     """Token vectors as int8 signs with their geometry, and the tokenizer that made them."""
     tensors = {}
-    for i, visual in enumerate(visuals.in_order):
-        tensors[f"{i}_{visual.kind}"] = visual.vectors.to(torch.int8).contiguous()
+    wrong = (*visuals.wrong.slices, *visuals.wrong.overlays) if visuals.wrong is not None else ()
+    for i, visual in enumerate((*visuals.in_order, *wrong)):
+        kind = visual.kind if i < len(visuals.in_order) else f"wrong-{visual.kind}"
+        tensors[f"{i}_{kind}"] = visual.vectors.to(torch.int8).contiguous()
         tensors[f"{i}_geometry"] = visual.geometry.contiguous()
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"tokenizer": tokenizer_id, "seed": str(seed)})
@@ -191,9 +208,18 @@ def read_visuals(path: Path, tokenizer_id: str) -> Visuals:
         if made_by != tokenizer_id:
             raise CheckpointError("tokens of another tokenizer", path=path, expected=tokenizer_id, found=made_by, hint="Use a new folder.")
         names = sorted((n for n in file.keys() if not n.endswith("_geometry")), key=lambda n: int(n.split("_")[0]))  # noqa: SIM118
-        read = [Visual(n.split("_")[1], file.get_tensor(n).float(), file.get_tensor(f"{n.split('_')[0]}_geometry")) for n in names]
-    by_kind = {kind: tuple(v for v in read if v.kind == kind) for kind in KINDS}
-    return Visuals(by_kind["volume"][0], by_kind["slice"], by_kind["overlay"])
+        kinds = [n.split("_")[1] for n in names]
+        read = [
+            Visual(kind.removeprefix("wrong-"), file.get_tensor(n).float(), file.get_tensor(f"{n.split('_')[0]}_geometry"))
+            for n, kind in zip(names, kinds, strict=True)
+        ]
+
+    def of(kind: str) -> tuple[Visual, ...]:
+        return tuple(v for v, k in zip(read, kinds, strict=True) if k == kind)
+
+    volume = of("volume")[0]
+    wrong = Visuals(volume, of("wrong-slice"), of("wrong-overlay")) if of("wrong-overlay") else None
+    return Visuals(volume, of("slice"), of("overlay"), wrong)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -31,6 +31,7 @@ class PhantomVlm(TrainingTask):
         num_scans, first_seed: which phantoms. Held-out phantoms have seeds below 10,000.
         draws: how often a scan is composed in one epoch.
         num_turns: questions that share a prefix.
+        wrong_share: of the draws that show evidence, in how many some of it is wrong and "doubtful" is the reply.
         row_length: tokens of a packed row.
         dtype: of the frozen base weights.
     """
@@ -45,6 +46,7 @@ class PhantomVlm(TrainingTask):
         first_seed: int = 10_000,
         draws: int = 8,
         num_turns: int = 8,
+        wrong_share: float = 0.0,
         row_length: int = 1024,
         dtype: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
@@ -52,7 +54,7 @@ class PhantomVlm(TrainingTask):
         self.projectors = {kind: ProjectorSpec(**spec) for kind, spec in projectors.items()}
         self.lora, self.dtype = lora, dtype
         self.corpus = PhantomConversations(corpus, num_scans, first_seed, self.tokenizer)
-        self.draws, self.num_turns = draws, num_turns
+        self.draws, self.num_turns, self.wrong_share = draws, num_turns, wrong_share
 
     @cached_property
     def _model(self) -> VisionLanguageModel:
@@ -66,7 +68,7 @@ class PhantomVlm(TrainingTask):
 
     def dataset(self) -> MapDataset:
         """Packed groups; see ConversationGroups."""
-        return ConversationGroups(self.corpus, self._model.group, draws=self.draws, num_turns=self.num_turns)
+        return ConversationGroups(self.corpus, self._model.group, draws=self.draws, num_turns=self.num_turns, wrong_share=self.wrong_share)
 
     def collate(self, samples: list[Group]) -> PackedBatch:
         """Groups in rows."""

@@ -19,7 +19,7 @@ TOKENIZER = Path(str(files("vol3d") / "assets" / "tokenizer_small_8x8x8.safetens
 
 @pytest.fixture(scope="module")
 def scans():
-    return [(phantom := corpus_phantom(seed), converse(phantom, seed)) for seed in range(6)]
+    return [(phantom := corpus_phantom(seed), converse(phantom, seed)[0]) for seed in range(6)]
 
 
 def test_every_answer_is_true_of_the_masks(scans) -> None:
@@ -53,7 +53,7 @@ def test_every_question_that_needs_evidence_has_its_line(scans) -> None:
 
 
 def test_a_seed_gives_the_same_conversation(scans) -> None:
-    assert converse(corpus_phantom(0), 0) == scans[0][1]
+    assert converse(corpus_phantom(0), 0)[0] == scans[0][1]
 
 
 def test_files_are_made_once_and_refuse_another_tokenizer(tmp_path) -> None:

@@ -5,9 +5,10 @@ no            | any            | the answer (from evidence, from the image, or t
 yes           | covers it      | the answer
 yes           | does not       | the call of an expert that offers it
 yes           | nobody offers  | "not covered" (unless a look is enough: modality, region)
+any           | is wrong       | "doubtful"
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +17,10 @@ import numpy as np
 from vol3d.vlm import prompt
 from vol3d.vlm.conversation import Conversation, Turn
 from vol3d.vlm.view import Visuals
+
+# Names of experts that do not exist: in training a card's name has to be read, since no list of the real ones is ever whole.
+_NAME_STARTS = ("seg", "organ", "mask", "label", "deep", "auto", "atlas", "voxel", "body", "contour", "volume", "anatomy", "any", "med", "tissue")
+_NAME_ENDS = ("net", "former", "seg", "finder", "mapper", "_tool", "_model", "cut", "lab", "scout", "_expert", "reader", "ify", "_one", "trace")
 
 
 class Condition(StrEnum):
@@ -71,6 +76,8 @@ def compose(
     turns: Sequence[Turn] | None = None,
     num_distractors: int = 3,
     show_choices: float = 0.5,
+    wrong: Collection[str] = (),
+    offers: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Example:
     """Build the prompt of one condition.
 
@@ -82,13 +89,19 @@ def compose(
         turns: the questions; all of the conversation's where None.
         num_distractors: lines of evidence that no question needs.
         show_choices: probability that a question lists its choices.
+        wrong: structures whose evidence is exchanged for the conversation's wrong one, wherever their line is shown.
+        offers: the experts shown and what each can be asked for, in this order; drawn from the conversation's where None.
 
     """
     asked = tuple(conversation.turns if turns is None else turns)
     # With experts in view some evidence is held back, so that a call is still needed for part of the questions.
-    lines, covered = _evidence(conversation, asked, condition, rng, num_distractors)
-    offers = _offers(conversation, asked, rng) if condition.has_experts else {}
+    order, covered = _evidence(conversation, asked, condition, rng, num_distractors)
+    spoiled = covered & set(wrong) & set(conversation.wrong)
+    drawn = _offers(conversation, asked, rng) if condition.has_experts else {}
+    offers = dict(offers) if offers is not None and condition.has_experts else drawn
     shown = visuals if condition.has_image else None
+    if shown is not None and shown.wrong is not None and conversation.wrong_overlay_of in spoiled:
+        shown = shown.wrong
     overlays = len(shown.overlays) if shown is not None and condition.has_evidence else 0
     if shown is not None and not overlays:
         shown = Visuals(shown.volume, shown.slices)
@@ -97,12 +110,12 @@ def compose(
         num_slices=len(shown.slices) if shown is not None else 0,
         num_overlays=overlays,
         experts=[prompt.card_line(name, arguments) for name, arguments in offers.items()],
-        evidence=lines,
+        evidence=_block(conversation, order, spoiled),
     )
     branches = tuple(
         Branch(
             prompt.question(turn.question, turn.choices if rng.random() < show_choices else ()),
-            prompt.answer(reply(turn, covered, offers, experts_shown=condition.has_experts)),
+            prompt.answer(reply(turn, covered, offers, experts_shown=condition.has_experts, spoiled=spoiled)),
             turn,
         )
         for turn in asked
@@ -110,8 +123,10 @@ def compose(
     return Example(text, branches, shown)
 
 
-def reply(turn: Turn, covered: set[str], offers: dict[str, tuple[str, ...]], *, experts_shown: bool) -> str:
-    """The right reply to a turn, given what is shown."""
+def reply(turn: Turn, covered: set[str], offers: Mapping[str, tuple[str, ...]], *, experts_shown: bool, spoiled: Collection[str] = ()) -> str:
+    """The right reply to a turn, given what is shown; `spoiled` are the structures whose lines are wrong."""
+    if set(turn.structures) & set(spoiled) and set(turn.structures) <= covered:
+        return prompt.DOUBTFUL
     if not experts_shown or not turn.structures or set(turn.structures) <= covered:
         return turn.answer
     for name, arguments in offers.items():
@@ -123,6 +138,7 @@ def reply(turn: Turn, covered: set[str], offers: dict[str, tuple[str, ...]], *, 
 def _evidence(
     conversation: Conversation, turns: Sequence[Turn], condition: Condition, rng: np.random.Generator, num_distractors: int
 ) -> tuple[list[str], set[str]]:
+    """The structures whose lines are shown, in order, and those of them that some question needs."""
     if not condition.has_evidence:
         return [], set()
     needed = [s for turn in turns for s in turn.structures]
@@ -134,11 +150,20 @@ def _evidence(
     extra = [str(s) for s in rng.permutation(others)[:num_distractors]]
     covered = set(needed) & set(conversation.lines)
     order = [str(s) for s in rng.permutation(sorted({*covered, *extra}))]
-    return prompt.evidence_block(order, conversation.lines, conversation.derived), covered
+    return order, covered
+
+
+def _block(conversation: Conversation, order: Sequence[str], spoiled: Collection[str]) -> list[str]:
+    """The evidence lines in their order, with wrong ones in the place of the spoiled."""
+    out: list[str] = []
+    for name in order:
+        true = prompt.evidence_block([name], conversation.lines, conversation.derived)
+        out += conversation.wrong[name].lines if name in spoiled else true
+    return out
 
 
 def _offers(conversation: Conversation, turns: Sequence[Turn], rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
-    """The experts in random order, each with a random part of what it offers: cards are read, not memorised."""
+    """The experts in random order, half of them under made-up names, each with a random part of what it offers: cards are read, not memorised."""
     needed = {s for turn in turns for s in turn.structures}
     out = {}
     for name in rng.permutation(sorted(conversation.experts)):
@@ -148,5 +173,15 @@ def _offers(conversation: Conversation, turns: Sequence[Turn], rng: np.random.Ge
         extra = [str(s) for s in rng.permutation(others)[: int(rng.integers(2, 7))]]
         arguments = tuple(str(s) for s in rng.permutation([*wanted, *extra]))
         if arguments:
-            out[str(name)] = arguments
+            out[str(name) if rng.random() < 0.5 else made_up_name(rng)] = arguments
     return out
+
+
+def made_up_name(rng: np.random.Generator) -> str:
+    """A name that an expert could have, out of a few thousand.
+
+    >>> made_up_name(np.random.default_rng(0))
+    'anyscout_v2'
+    """
+    first, second = (str(rng.choice(parts)) for parts in (_NAME_STARTS, _NAME_ENDS))
+    return f"{first}{second}{rng.choice(('', '_ct', '_mr', '_3d', '_v2', '_2', '_large', '_fast'))}"

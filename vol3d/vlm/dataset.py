@@ -49,6 +49,7 @@ class ConversationGroups(Dataset):
         draws: how many times each scan is composed in one epoch.
         num_turns: questions that share one prefix, at most.
         conditions: weight of each condition by its name; the default where None.
+        wrong_share: of the draws that show evidence, in how many some of it is wrong (where the conversation has wrong evidence).
         seed: of all draws.
     """
 
@@ -60,6 +61,7 @@ class ConversationGroups(Dataset):
         draws: int = 1,
         num_turns: int = 8,
         conditions: Mapping[str, float] | None = None,
+        wrong_share: float = 0.0,
         seed: int = 0,
     ) -> None:
         weights = dict(conditions or CONDITION_WEIGHTS)
@@ -67,7 +69,7 @@ class ConversationGroups(Dataset):
         if unknown or sum(weights.values()) <= 0:
             raise ConfigError("unknown conditions", expected=", ".join(Condition), found=", ".join(sorted(unknown)) or "weights that sum to 0")
         self.corpus, self.make_group = corpus, make_group
-        self.draws, self.num_turns, self.seed = draws, num_turns, seed
+        self.draws, self.num_turns, self.seed, self.wrong_share = draws, num_turns, seed, wrong_share
         self._names = [Condition(name) for name in weights]
         self._shares = np.array(list(weights.values())) / sum(weights.values())
 
@@ -79,9 +81,15 @@ class ConversationGroups(Dataset):
         conversation, visuals = self.corpus[index % len(self.corpus)]
         condition = self._names[int(rng.choice(len(self._names), p=self._shares))]
         turns = choose_turns(conversation, condition, self.num_turns, rng)
-        example = compose(conversation, visuals, condition, rng, turns=turns)
+        wrong = draw_wrong(conversation, rng) if condition.has_evidence and rng.random() < self.wrong_share else ()
+        example = compose(conversation, visuals, condition, rng, turns=turns, wrong=wrong)
         pictures = example.visuals.in_order if example.visuals else ()
         return self.make_group(example.prefix, pictures, [(b.question, b.reply) for b in example.branches])
+
+
+def draw_wrong(conversation: Conversation, rng: np.random.Generator) -> tuple[str, ...]:
+    """About two in three of the structures that have wrong evidence, so that true and wrong lines stand side by side."""
+    return tuple(s for s in conversation.wrong if rng.random() < 2 / 3)
 
 
 def choose_turns(conversation: Conversation, condition: Condition, most: int, rng: np.random.Generator) -> list[Turn]:

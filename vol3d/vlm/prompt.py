@@ -23,8 +23,10 @@ from vol3d.contracts import Evidence, Measurement, Status
 VOLUME, SLICE, OVERLAY = "<volume>", "<slice>", "<overlay>"
 END = "<|im_end|>"
 # Derived measurements (experts3d.derive) that are worth a line of the prompt.
-DERIVED = ("larger_kidney", "splenomegaly", "hepatic_steatosis", "emphysema_index")
+DERIVED = ("larger_kidney", "kidney_volume_difference", "splenomegaly", "hepatic_steatosis", "emphysema_index")
 NOT_COVERED = "not covered"
+# The reply of a model that finds evidence and image, or two pieces of evidence, at odds.
+DOUBTFUL = "doubtful"
 
 _MARKUP = re.compile(r"<(?=\||/?(?:volume|slice|overlay)\b)", re.IGNORECASE)
 
@@ -142,17 +144,31 @@ def evidence_line(evidence: Evidence, structure: str) -> str:
     return f"{thing}: found" + "".join(f", {part}" for part in parts)
 
 
+def second_opinion(line: str) -> str:
+    """A line of evidence as another expert's, for a structure on which two experts disagree.
+
+    >>> second_opinion("liver: absent")
+    'liver, by another expert: absent'
+    """
+    name, _, rest = line.partition(": ")
+    return f"{name}, by another expert: {rest}"
+
+
 def derived_lines(evidence: Evidence) -> dict[str, tuple[str, ...]]:
     """Derived facts in words, by the first structure that they were computed from (`larger kidney: left` under `kidney_left`)."""
     lines: dict[str, tuple[str, ...]] = {}
     for item in evidence.measurements:
         if item.name not in DERIVED or item.value is None:
             continue
-        value = number(item.value, 1) if isinstance(item.value, float) else str(item.value)
-        unit = f" {item.unit}" if item.unit else ""
-        line = f"{item.name.replace('_', ' ')}: {value}{unit}"
+        line = f"{item.name.replace('_', ' ')}: {derived_value(item)}"
         lines[item.structure] = (*lines.get(item.structure, ()), line)
     return lines
+
+
+def derived_value(item: Measurement) -> str:
+    """A derived value as prompts and answers write it: `left`, `7.3 ml`."""
+    value = number(item.value, 1) if isinstance(item.value, float) else str(item.value)
+    return f"{value} {item.unit}" if item.unit else value
 
 
 def evidence_block(order: Sequence[str], lines: Mapping[str, str], derived: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -36,11 +36,15 @@ class View:
 
 @dataclass(frozen=True)
 class Visuals:
-    """Tokens of one view: the volume, its key slices, and the same slices with a mask burnt in."""
+    """Tokens of one view: the volume, its key slices, and the same slices with a mask burnt in.
+
+    `wrong` is the same view through a mask that is wrong on purpose, where one was made (see conversation.WrongEvidence).
+    """
 
     volume: Visual
     slices: tuple[Visual, ...]
     overlays: tuple[Visual, ...] = ()
+    wrong: "Visuals | None" = None
 
     @property
     def in_order(self) -> tuple[Visual, ...]:
@@ -102,16 +106,21 @@ def encode_view(
 
     With a mask the key slices go through its centre; without one, through the middle of the body.
     """
-    centre = central_slices(view)
-    overlays: tuple[Visual, ...] = ()
-    if mask is not None and mask.any():
-        centre = _mask_centre(mask)
-        overlays = encode_slices(tokenizer, _planes(burn_in(view.image, mask), view.affine, centre), kind="overlay")
     grid = tokenizer.encode(torch.from_numpy(view.image)[None, None], mode="stream", affine=view.affine)
+    volume = visual_of(grid, kind="volume")
+    if mask is not None and mask.any():
+        return through_mask(tokenizer, view, Visuals(volume, ()), mask)
+    return Visuals(volume, encode_slices(tokenizer, _planes(view.image, view.affine, central_slices(view)), kind="slice"))
+
+
+@torch.no_grad()
+def through_mask(tokenizer: Tokenizer, view: View, visuals: Visuals, mask: Bool[np.ndarray, "z y x"]) -> Visuals:
+    """The same view with key slices through another mask, and that mask's overlays; the volume's tokens are taken over."""
+    centre = _mask_centre(mask)
     return Visuals(
-        volume=visual_of(grid, kind="volume"),
+        visuals.volume,
         slices=encode_slices(tokenizer, _planes(view.image, view.affine, centre), kind="slice"),
-        overlays=overlays,
+        overlays=encode_slices(tokenizer, _planes(burn_in(view.image, mask), view.affine, centre), kind="overlay"),
     )
 
 
