@@ -19,6 +19,19 @@ _NEGATION = re.compile(
 _NAMED = re.compile(r"(?:hepatitis|vitamin|child[- ]pugh|class|grade|type|stage|group|lead|protein|factor|phase|series|level|segment)\s+$", re.I)
 _CLAIM = r"(?:(?:final |correct |best |right )?(?:answer|option|choice|response|letter)(?: (?:is|would be|should be|must be))?|(?:choose|select|pick|go with|opt for|answer with))"
 _FILLER = r"(?:\s*(?:is|was|would be|be|:|=|->|-|the|option|choice|answer|letter|correct|most likely|probably|clearly|definitely|therefore)\s*)*"
+# Letters that the text turns down, and pairs that it weighs before it settles: neither is an answer.
+_L = r"\(?[A-J]\)?"
+_LIST = rf"(?:options?|choices?|answers?)?\s*{_L}(?:\s*,\s*{_L})*(?:\s*,?\s*(?:and|or|nor)\s+{_L})?"
+_BAD = (
+    r"(?:clearly |obviously |definitely |also |both )*(?:wrong|incorrect|false|unlikely|excluded|eliminated|impossible|ruled out|out\b|too \w+|not\b)"
+)
+_REJECTED = re.compile(
+    rf"\bneither\s+(?:option\s+)?{_L}\s+nor\s+(?:option\s+)?{_L}"
+    rf"|\b(?:rul(?:e[sd]?|ing) out|exclud\w+|eliminat\w+|reject\w*|discard\w*|except|not)\s+{_LIST}(?![\w'-])"
+    rf"|(?<![\w'-])(?:(?:options?|choices?|answers?)\s+)?{_L}(?:\s*,\s*{_L})*\s*,?\s+(?:and|or)\s+{_L}\s+(?:are|seem|look|can be)\s+{_BAD}"
+    rf"|(?<![\w'-])(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+)?{_L}\s+(?:is|seems|looks|can be)\s+{_BAD}"
+)
+_WEIGHED = re.compile(rf"(?:\b[Bb]etween\s+)?(?<![\w'-]){_L}\s+(?:or|and|vs\.?|versus)\s+{_L}(?=\s*[,;:])")
 _CORRECTION = re.compile(r"\b(?:final|wait|actually|correction|sorry|instead|on reflection|reconsider\w*|therefore|thus|hence|so)\b", re.I)
 
 
@@ -76,11 +89,25 @@ def _decided(body: str, table: dict[str, str]) -> str | None:
     claimed = _claims(body)
     if claimed is not None:
         return _known(claimed, table) if claimed else None
+    first = re.fullmatch(r"\(?([A-J])[.):]*", body.split("\n")[0].strip())
+    if first and not re.search(r"(?m)^\s*\(?[A-J][.):]*\s*$", body.split("\n", 1)[1]):  # the letter, then a paragraph of reasons
+        return _known(first.group(1), table)
     if headed and not listing:
         return _agreeing(headed.group(1), headed.group(2), table)
-    if is_undecided(body):
+    rest, weighed = _set_aside(body)
+    if is_undecided(rest):
         return None
-    return _concluding(body, table) or _only_mention(body, table, negation=True)
+    letter = _concluding(rest, table)
+    if letter and weighed and letter not in weighed:
+        return None
+    return letter or _only_mention(body, table, negation=True)
+
+
+def _set_aside(body: str) -> tuple[str, set[str]]:
+    """The text without the letters that it rejects and without pairs that it weighs, and the letters of those pairs."""
+    rest = _REJECTED.sub(" ~ ", body)
+    weighed = {letter for match in _WEIGHED.finditer(rest) for letter in re.findall(r"(?<![\w'-])[A-J](?![\w'-])", match.group(0))}
+    return _WEIGHED.sub(" ~ ", rest), weighed
 
 
 def _known(letter: str, table: dict[str, str]) -> str | None:
@@ -95,12 +122,21 @@ def _is_article(body: str, match: re.Match[str]) -> bool:
     )
 
 
+def _is_letter(body: str, match: re.Match[str]) -> bool:
+    """A capital, or a small letter with which the line ends: 'the answer is b'."""
+    return match.group(1).isupper() or bool(re.match(r"[\"')\].]*\s*(?:$|\n)", body[match.end(1) :]))
+
+
 def _claims(body: str) -> str | None:
     """The letter of the phrases that name an answer: '' when they contradict each other, None when there are none."""
-    pattern = re.compile(rf"\b{_CLAIM}{_FILLER}[\s:=\"'(\[]*(?:\boption\s+)?([A-J])(?![\w'-])(?!\s+(?:or|and|/)\s+\(?[A-J]\b)", re.I)
+    body = _REJECTED.sub(" ~ ", body)
+    pattern = re.compile(
+        rf"\b{_CLAIM}{_FILLER}[\s:=\"'(\[]*(?:\boption\s+)?([A-J])(?![\w-]|'\w)(?!\s*(?:\bor (?:rather |maybe |perhaps )?|\band |/\s*)\(?[A-J]\b)",
+        re.I,
+    )
     hits = []
     for match in pattern.finditer(body):
-        if not match.group(1).isupper() or _is_article(body, match) or re.search(r"\bnot\b|n't", match.group(0)):
+        if not _is_letter(body, match) or _is_article(body, match) or re.search(r"\bnot\b|n't", match.group(0)):
             continue
         if _NEGATION.search(body[: match.start()]):
             continue
@@ -136,7 +172,8 @@ def _concluding(body: str, table: dict[str, str]) -> str | None:
             continue
         if re.match(r"\s+(?:is|seems|looks|can be)\s+(?:wrong|incorrect|unlikely|excluded|ruled out|not)\b", body[match.end() :]):
             continue
-        hits.append(match.group(1))
+        if match.group(1) in table or match.group(1) != "I":
+            hits.append(match.group(1))
     letters = set(hits)
     return _known(letters.pop(), table) if len(letters) == 1 else None
 

@@ -10,13 +10,15 @@ from vol3d.evaluation.parsing.text import clean, is_undecided
 UNITS: dict[str, tuple[str, float]] = {
     "ml": ("volume", 1.0), "cm3": ("volume", 1.0), "cc": ("volume", 1.0), "mm3": ("volume", 1e-3), "l": ("volume", 1e3), "dl": ("volume", 1e2),
     "ul": ("volume", 1e-3), "m3": ("volume", 1e6), "mm": ("length", 1.0), "cm": ("length", 10.0), "m": ("length", 1e3), "um": ("length", 1e-3),
-    "cm2": ("area", 100.0), "mm2": ("area", 1.0), "hu": ("attenuation", 1.0), "%": ("percent", 1.0), "deg": ("angle", 1.0),
+    "cm2": ("area", 100.0), "mm2": ("area", 1.0), "inch": ("length", 25.4), "hu": ("attenuation", 1.0), "%": ("percent", 1.0), "deg": ("angle", 1.0),
 }  # fmt: skip
 _SPELLED = (
     (r"cubic\s+(?:centimet(?:er|re)s?|cm)|cm\s*(?:\^\s*\{?3\}?|³|\*\*3)|cc\b", "cm3"),
     (r"cubic\s+(?:millimet(?:er|re)s?|mm)|mm\s*(?:\^\s*\{?3\}?|³|\*\*3)", "mm3"),
     (r"square\s+(?:centimet(?:er|re)s?|cm)|cm\s*(?:\^\s*\{?2\}?|²)", "cm2"),
     (r"square\s+(?:millimet(?:er|re)s?|mm)|mm\s*(?:\^\s*\{?2\}?|²)", "mm2"),
+    (r"\bdm\s*(?:\^\s*\{?3\}?|³|3)", "l"),
+    (r"\binch(?:es)?\b", "inch"),
     (r"millilit(?:er|re)s?|mls\b", "ml"),
     (r"\blit(?:er|re)s?\b", "l"),
     (r"millimet(?:er|re)s?", "mm"),
@@ -25,16 +27,43 @@ _SPELLED = (
     (r"per\s?cent(?:age)?", "%"),
     (r"°|degrees?", "deg"),
 )
-_WORDS = {w: i for i, w in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])}
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+|\d+,\d{1,2}(?!\d)|\d+\.?\d*|\.\d+)"
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_WORDS = {word: i for i, word in enumerate(_ONES)} | {word: 10 * (i + 2) for i, word in enumerate(_TENS)}
+_WORDS |= {f"{tens}-{ones}": 10 * (i + 2) + j for i, tens in enumerate(_TENS) for j, ones in enumerate(_ONES[:10]) if j}
+_DIGITS = (
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:['\u2009\u202f ]\d{3})+(?:[.,]\d+)?(?!\d)|\d{1,3}(?:\.\d{3})+,\d+|\d+,\d{1,2}(?!\d)|\d+\.?\d*|\.\d+)"
+)
 _TIMES = r"(?:\s*(?:[eE]|(?:x|×|\*)\s*10\s*\^?\s*\{?)\s*([+-]?\d+)\}?)?"
-_UNIT = r"(?:\s*-?\s*(cm3|mm3|cm2|mm2|m3|ml|dl|ul|l|mm|cm|um|m|hu|%|deg)(?![\w]))?"
+_UNIT = r"(?:\s*-?\s*(cm3|mm3|cm2|mm2|m3|ml|dl|ul|l|mm|cm|um|m|inch|hu|%|deg)(?![\w]))?"
 _NUMBER = re.compile(rf"(?<![\w.,])([+-]?)\s?({_DIGITS}){_TIMES}{_UNIT}(?![A-Za-z\d])", re.I)
 _RANGE = re.compile(rf"{_DIGITS}\s*(?:[A-Za-z%]{{1,3}}\d?)?\s*(?:-|to|and|or|\bx\b|×|/)\s*$", re.I)
 _INEQUALITY = re.compile(
     r"(?:[<>≤≥]=?|\b(?:more|less|greater|larger|smaller|fewer) than|\bat (?:least|most)|\bover|\bunder|\babove|\bbelow|\bexceed\w*|\bup to)\s*$", re.I
 )
 _SPREAD = re.compile(r"(?:±|\+/-|\+-|plus or minus)\s*$")
+_PLACE = re.compile(r"\b(?:segments?|slices?|levels?|phases?|grades?|stages?|images?|series|figures?|no\.|number)\s*$", re.I)
 _STATED = re.compile(r"\b(?:answer|result|value|total)\b[^\d\n.]{0,40}$|(?:=|:)\s*$", re.I)
 
 
@@ -69,6 +98,7 @@ def canonical_unit(unit: str | None) -> str:
 
 
 def _spell_out(text: str) -> str:
+    text = re.sub(r"(?<=\d)\s*\.\.+\s*(?=\d)", "-", text)
     for pattern, unit in _SPELLED:
         text = re.sub(pattern, unit, text, flags=re.I)
     return text
@@ -79,6 +109,8 @@ def _float(digits: str, power: str | None) -> float:
         digits = digits.replace(".", "").replace(",", ".")
     elif re.fullmatch(r"\d+,\d{1,2}", digits):  # 12,5
         digits = digits.replace(",", ".")
+    elif re.fullmatch(r"\d{1,3}(?:['\u2009\u202f ]\d{3})+(?:[.,]\d+)?", digits):  # 1 234,5 and 1'234.5
+        digits = re.sub(r"['\u2009\u202f ]", "", digits).replace(",", ".")
     return float(digits.replace(",", "")) * 10.0 ** int(power or 0)
 
 
@@ -122,6 +154,9 @@ def _candidates(body: str) -> list[_Candidate]:
         bounded = "range" if match.start() in ranges or after_is_range else "inequality" if _INEQUALITY.search(before) else ""
         sign = -1.0 if match.group(1) == "-" and match.start() not in ranges else 1.0
         quantity = Quantity(sign * _float(match.group(2), match.group(3)), (match.group(4) or "").lower())
+        of_many = re.match(r"\s*(?:of|out of)\s*\d", body[match.end() :])
+        if _PLACE.search(before) and len(matches) > 1 and not quantity.unit and not of_many:
+            continue  # 'segment 4' names a place beside the number that is meant
         found.append(_Candidate(quantity, bounded, i + 1 if bounded else 0, bool(_STATED.search(before))))
     return found
 
@@ -133,7 +168,7 @@ def _pick(items: list[_Candidate], wanted: str) -> Quantity | None:
             return pool[0]
     dimension = UNITS[wanted][0] if wanted else None
     united = [i.quantity for i in items if i.quantity.unit and (dimension is None or UNITS[i.quantity.unit][0] == dimension)]
-    if not united:
+    if not united or (not wanted and len(united) < len(items)):  # a count beside a length: nobody said which was asked for
         return None
     first = united[0]
     same = all((v := other.to(first.unit)) is not None and abs(v - first.value) <= 0.01 * abs(first.value) + 1e-9 for other in united)
@@ -143,7 +178,7 @@ def _pick(items: list[_Candidate], wanted: str) -> Quantity | None:
 def _from_words(body: str, mode: Literal["strict", "lenient"]) -> Quantity | None:
     if is_undecided(body):
         return None
-    words = [w for w in re.findall(r"[a-z]+", body.lower()) if w in _WORDS]
+    words = [w for w in re.findall(r"[a-z]+(?:-[a-z]+)?", body.lower()) if w in _WORDS]
     if len(set(words)) == 1 and not re.search(r"\b(?:one|two|three) of\b", body, re.I):
         return Quantity(float(_WORDS[words[0]]), "")
     if mode == "lenient" and not words and re.match(r"\W*(?:none|no)\b", body, re.I):

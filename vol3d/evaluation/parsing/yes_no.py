@@ -14,19 +14,20 @@ _STATED = re.compile(
 _WORD = re.compile(r"\b(yes|no(?=\s*[.,;!)]|\s*$)|true|false)\b", re.I)
 _CORRECTION = re.compile(r"\b(?:wait|actually|correction|sorry|final|on reflection)\b", re.I)
 _HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|possibly|might|may be|may have|could be|likely|probable|probably|suspected|cannot exclude|equivocal|yes and no|yes or no|yes/no)\b|\?\s*$",
+    r"\b(?:maybe|perhaps|possibly|might|may be|may have|could be|likely|probable|probably|suspected|cannot exclude|equivocal|not (?:been |yet )?(?:ruled out|excluded|absent)|(?:except|apart from|other than)|yes and no|yes or no|yes/no)\b|\?\s*$",
     re.I,
 )
 _ABSENT = re.compile(
     r"\b(?:there (?:is|are|was|were) (?:no|not)\b|(?:is|are|was|were|has|have|does|do|did|could|can) ?(?:not|n't|no)\b|no(?:t)? (?:evidence|sign|signs)\b|absent\b|absence\b|not (?:present|seen|visible|found|detected|identified|observed|enlarged)\b|"
-    r"without\b|free of\b|unremarkable\b|ruled out\b|excluded\b|undetected\b)|n't\b|\bno\s+\w|^\W*not\b|^\W*none\b",
+    r"without\b|free of\b|unremarkable\b|ruled out\b|excluded\b|undetected\b)|n't\b|\bno\s+\w|^\W*not\b(?! only)|^\W*none\b",
     re.I,
 )
 _PRESENT = re.compile(
     r"\b(?:there (?:is|are|was|were) (?!no\b|not\b)|present\b|(?:is|are|was|were) (?:seen|visible|found|detected|identified|observed|noted|enlarged)\b|"
-    r"(?:shows|demonstrates|reveals|contains) (?!no\b))|\b(?:seen|detected|identified|found|visible)\W*$",
+    r"(?:shows|demonstrates|reveals|contains) (?!no\b)|(?:there's|I see|has|have) (?:an?|one|two|three|several|multiple)\b)|\b(?:seen|detected|identified|found|visible)\W*$",
     re.I,
 )
+_DENIED = re.compile(r"(?:\bnot|n't|\bnever)\s+(?:(?:say|answer|call|be|a|an?|it)\s+){1,3}[\"']?(?:yes|no)\b", re.I)
 _TRUE = {"yes", "yeah", "yep", "true", "positive", "y"}
 
 
@@ -62,6 +63,8 @@ def _explicit(body: str) -> tuple[bool | None] | None:
     """A 1-tuple with the reading of explicit words (its None: they contradict), or None when there are none."""
     if re.search(r"\byes\s*(?:/|\||or|and)\s*no\b|\bno\s*(?:/|\||or|and)\s*yes\b", body, re.I):
         return (None,)
+    if _DENIED.search(body):
+        return (None,)
     stated = [_value(m.group(1)) for m in _STATED.finditer(body)]
     if stated:
         return _agreed(stated, body)
@@ -69,6 +72,8 @@ def _explicit(body: str) -> tuple[bool | None] | None:
     if head and not (head.group(1).lower() == "no" and re.match(r"\s+\w", body[head.end() :])):
         return _headed(_value(head.group(1)), body[head.end() :])
     words = [_value(m.group(1)) for m in _WORD.finditer(body)]
+    if head and any(words):  # 'No lesion in the liver; yes in the kidney'
+        return (None,)
     return _agreed(words, body) if words else None
 
 
