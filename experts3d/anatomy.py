@@ -18,7 +18,6 @@ __all__ = [
     "organ_unions",
     "parent_organ",
     "side_of_name",
-    "snomed_codes",
 ]
 
 # A name that stands for several others. `lung_left` is a label of its own in some tables and a group of lobes in others.
@@ -67,46 +66,6 @@ _PARENTS: tuple[tuple[str, str], ...] = (
     ("aortic_calcification", "aorta"),
     ("brain_", "brain"),
 )
-
-# SNOMED CT codes of body structures (facts of the terminology, as used in DICOM CID 7140 and 7192).
-_SNOMED: Mapping[str, str] = {
-    "spleen": "78961009",
-    "kidney_left": "18639004",
-    "kidney_right": "9846003",
-    "gallbladder": "28231008",
-    "liver": "10200004",
-    "stomach": "69695003",
-    "pancreas": "15776009",
-    "adrenal_gland_left": "38360009",
-    "adrenal_gland_right": "29392005",
-    "lung_left": "44029006",
-    "lung_right": "3341006",
-    "lungs": "39607008",
-    "lung_upper_lobe_left": "44714003",
-    "lung_lower_lobe_left": "41224006",
-    "lung_upper_lobe_right": "42400003",
-    "lung_middle_lobe_right": "72481006",
-    "lung_lower_lobe_right": "266005",
-    "esophagus": "32849002",
-    "trachea": "44567001",
-    "airway": "89187006",
-    "thyroid_gland": "69748006",
-    "duodenum": "38848004",
-    "colon": "71854001",
-    "urinary_bladder": "89837001",
-    "prostate": "41216001",
-    "heart": "80891009",
-    "aorta": "15825003",
-    "inferior_vena_cava": "64131007",
-    "brain": "12738006",
-    "skull": "89546000",
-    "spinal_cord": "2748008",
-    "sternum": "56873002",
-    "bone": "272673000",
-    "body": "38266002",
-    "fat": "55603005",
-    "soft_tissue": "87784001",
-}
 
 
 def side_of_name(structure: str) -> str | None:
@@ -179,8 +138,3 @@ def group_unions(names: Mapping[int, str], unions: Mapping[str, tuple[int, ...]]
         if group not in known and all(part in known for part in parts):
             made[group] = known[group] = tuple(i for part in parts for i in known[part])
     return made
-
-
-def snomed_codes(structures: Iterable[str]) -> dict[str, str]:
-    """SNOMED CT codes of the structures that have one here."""
-    return {name: _SNOMED[name] for name in structures if name in _SNOMED}

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-from experts3d.anatomy import snomed_codes
 from experts3d.orientation import stored_order
+from experts3d.snomed import snomed_codes
 from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError, MissingExtraError
 from vol3d.extras import pip_command

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 import vol3d
-from experts3d.anatomy import in_words, is_lesion, parent_organ, side_of_name, snomed_codes
+from experts3d.anatomy import in_words, is_lesion, parent_organ
 from experts3d.orientation import stored_order
+from experts3d.snomed import SIDES, Concept, concept, morphology
 from vol3d.contracts import DISCLAIMER, LabelMap, Measurement, Status
 from vol3d.errors import ExpertError, VolumeError
 from vol3d.extras import require
@@ -183,8 +184,8 @@ def _description(hd: ModuleType, number: int, name: str, labels: LabelMap) -> ob
     algorithm = hd.AlgorithmIdentificationSequence(name=labels.expert, version=labels.version, family=codes.DCM.ArtificialIntelligence, source=_MAKER)
     category = codes.SCT.MorphologicallyAbnormalStructure if is_lesion(name) else codes.SCT.AnatomicalStructure
     organ = parent_organ(name)
-    region = snomed_codes([organ]) if organ else {}
-    return hd.seg.SegmentDescription(
+    region = concept(organ) if organ else None
+    description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=in_words(name)[:64],
         segmented_property_category=category,
@@ -193,19 +194,27 @@ def _description(hd: ModuleType, number: int, name: str, labels: LabelMap) -> ob
         algorithm_identification=algorithm,
         tracking_uid=hd.UID(),
         tracking_id=name,
-        anatomic_regions=[hd.sr.CodedConcept(code, "SCT", in_words(key)[:64]) for key, code in region.items()] or None,
+        anatomic_regions=[hd.sr.CodedConcept(region.code, "SCT", region.meaning)] if region else None,
     )
+    _add_sides(hd, description, concept(name) or morphology(name), region)
+    return description
+
+
+def _add_sides(hd: ModuleType, description: Any, item: Concept | None, region: Concept | None) -> None:
+    """Laterality as DICOM has it: a modifier of the code; highdicom offers no argument for it."""
+    if item is not None and item.side:
+        side = hd.sr.CodedConcept(SIDES[item.side], "SCT", item.side.capitalize())
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]
+    if region is not None and region.side:
+        side = hd.sr.CodedConcept(SIDES[region.side], "SCT", region.side.capitalize())
+        description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [side]
 
 
 def _property_type(hd: ModuleType, name: str) -> object:
-    """SNOMED CT where the structure has a code here, else a code of our own, which DICOM marks with 99."""
-    known = snomed_codes([name])
-    if name in known:
-        return hd.sr.CodedConcept(known[name], "SCT", in_words(name)[:64])
-    side = side_of_name(name)
-    base = snomed_codes([name.removesuffix(f"_{side}")]) if side else {}
-    if base:
-        return hd.sr.CodedConcept(next(iter(base.values())), "SCT", in_words(name)[:64])
+    """SNOMED CT where a table has a code for the structure or for the kind of finding, else a code of our own, which DICOM marks with 99."""
+    known = concept(name) or morphology(name)
+    if known is not None:
+        return hd.sr.CodedConcept(known.code, "SCT", known.meaning)
     return hd.sr.CodedConcept(name[:16], "99VOL3D", in_words(name)[:64])
 
 

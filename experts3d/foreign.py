@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experts3d.anatomy import FINDINGS, is_lesion, snomed_codes
+from experts3d.anatomy import FINDINGS, is_lesion
 from experts3d.environments import environment_python
 from experts3d.label_table import load_table
+from experts3d.snomed import snomed_codes
 from experts3d.worker import WorkerExpert
 from vol3d.contracts import ExpertCard
 from vol3d.errors import ExpertError

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experts3d.anatomy import group_unions, organ_unions, parent_organ, snomed_codes
+from experts3d.anatomy import group_unions, organ_unions, parent_organ
 from experts3d.label_table import load_table
 from experts3d.orientation import stored_order
+from experts3d.snomed import snomed_codes
 from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError
 from vol3d.volume.geometry import require_same_grid, same_grid, to_canonical

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
-from experts3d.anatomy import snomed_codes
 from experts3d.coarse import Coarse, coarsen, dilate, erode
 from experts3d.ct_airway import find_airway
 from experts3d.ct_body import find_body
 from experts3d.ct_bone import Skeleton, filled, find_skeleton
 from experts3d.ct_lungs import Lungs, find_aerated, find_lungs, spine_index
 from experts3d.orientation import stored_order
+from experts3d.snomed import snomed_codes
 from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError
 from vol3d.volume.volume import Volume

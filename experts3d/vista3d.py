@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float, Integer
 from monai.networks.nets import vista3d132
 
-from experts3d.anatomy import GROUPS, is_lesion, snomed_codes
+from experts3d.anatomy import GROUPS, is_lesion
 from experts3d.label_table import load_table
 from experts3d.network import Recipe, load_weights, run_network, to_label_map, window
+from experts3d.snomed import snomed_codes
 from experts3d.weights import weights_path
 from vol3d.contracts import ExpertCard, LabelMap
 from vol3d.errors import ExpertError

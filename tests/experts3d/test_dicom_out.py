@@ -61,6 +61,26 @@ def test_the_report_points_at_its_segments(case, tmp_path: Path):
     assert report.PatientID == series.slices[0].PatientID
 
 
+def test_sides_and_findings_are_coded_as_dicom_has_them(case, tmp_path: Path):
+    from experts3d.dicom_out import write_segmentation
+
+    scan, labels, series = case
+    array = np.zeros(labels.array.shape, np.uint8)
+    for i in range(1, 6):
+        array[i, 10:20, 10:20] = i
+    names = {1: "kidney_left", 2: "rib_left_5", 3: "kidney_cyst_right", 4: "liver_tumour", 5: "lymph_node"}
+    write_segmentation(labels_of(scan, array, names), series, tmp_path / "seg.dcm")
+    described = [hd.seg.segread(tmp_path / "seg.dcm").get_segment_description(i) for i in range(1, 6)]
+    types = [item.SegmentedPropertyTypeCodeSequence[0] for item in described]
+    assert [(item.CodeValue, item.CodingSchemeDesignator) for item in types] == [
+        ("18639004", "SCT"), ("15339008", "SCT"), ("367643001", "SCT"), ("108369006", "SCT"), ("lymph_node", "99VOL3D"),
+    ]  # fmt: skip
+    sides = [[m.CodeMeaning for m in item.get("SegmentedPropertyTypeModifierCodeSequence", [])] for item in types]
+    assert sides == [[], ["Left"], ["Right"], [], []]
+    regions = [[r.CodeValue for r in item.get("AnatomicRegionSequence", [])] for item in described]
+    assert regions == [[], [], ["9846003"], ["10200004"], []]
+
+
 def test_what_cannot_be_written_is_refused(case, shared_real: Path, tmp_path: Path):
     from experts3d.dicom_out import read_series, write_segmentation
 
