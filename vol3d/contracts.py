@@ -142,7 +142,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the experts found in one scan: numbers, words, pictures, and the masks behind them."""
+    """What the experts found in one scan: numbers, words, pictures, and the masks behind them.
+
+    `conflicts` names the structures on which two experts disagree, with the line of the one that was not believed.
+    """
 
     measurements: tuple[Measurement, ...]
     sentences: tuple[Sentence, ...]
@@ -150,6 +153,7 @@ class Evidence:
     masks: Mapping[str, LabelMap] = field(default_factory=dict)
     statuses: Mapping[str, Status] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    conflicts: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, structure: str, name: str, component: int | None = None) -> Measurement | None:
         """The measurement with that address, or None."""
@@ -254,7 +258,11 @@ class TraceStep(_Record):
 
 
 class Answer(_Record):
-    """An answer that says what it rests on. `confidence` is the model's probability of its own answer, not a clinical one."""
+    """An answer that says what it rests on.
+
+    `confidence` is the model's probability of its own answer, not a clinical one. `doubts` says in words why the evidence may be
+    wrong: another expert disagrees, or the model finds it at odds with the image (`status` is then `doubtful`).
+    """
 
     scan: str
     question: str
@@ -264,17 +272,20 @@ class Answer(_Record):
     unit: str | None = None
     confidence: float | None = None
     status: str = "answered"
+    doubts: tuple[str, ...] = ()
     evidence: tuple[Measurement, ...] = ()
     trace: tuple[TraceStep, ...] = ()
     disclaimer: str = DISCLAIMER
 
 
 class Claim(_Record):
-    """A statement of a report, the measurement that it rests on, and whether the two agree."""
+    """A statement of a report, the measurement that it rests on, and whether the two agree; `doubtful` where the model finds the measurement at
+    odds with the image.
+    """
 
     text: str
     measurement_id: str | None
-    verdict: Literal["supported", "contradicted", "unsupported", "not_covered"]
+    verdict: Literal["supported", "contradicted", "unsupported", "not_covered", "doubtful"]
 
 
 class Report(_Record):

@@ -65,6 +65,8 @@ def print_answer(answer: "Answer") -> None:
 
     sure = f", confidence {answer.confidence:.2f}" if answer.confidence is not None else ""
     print(f"{answer.text}\n[{answer.status.replace('_', ' ')}{sure}]")
+    for doubt in answer.doubts:
+        print(f"Doubt: {doubt}")
     if answer.evidence:
         columns = ("structure", "part", "measurement", "value", "unit", "status")
         print_table(columns, measurement_rows([item.model_dump() for item in answer.evidence]), title="Rests on")

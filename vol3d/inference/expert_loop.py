@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from tokenizers3d import Tokenizer
 from vol3d.contracts import Evidence, EvidenceSource, ExpertCall, ExpertCard, Measurement, Sentence, Status, TraceStep
+from vol3d.inference.conflicts import conflicts_between
 from vol3d.inference.grounding import mentioned
 from vol3d.inference.triggers import CallProblem, parse_calls
 from vol3d.vlm import prompt
@@ -164,13 +165,16 @@ def merge(old: Evidence, new: Evidence) -> Evidence:
         masks={**old.masks, **new.masks},
         statuses=statuses,
         provenance={**old.provenance, **new.provenance},
+        conflicts={**old.conflicts, **new.conflicts, **conflicts_between(old, new, believed=keep)},
     )
 
 
 def evidence_lines(evidence: Evidence, structures: Sequence[str]) -> list[str]:
-    """The lines of the prompt for some structures, with what was derived from them."""
+    """The lines of the prompt for some structures, with what was derived from them and what another expert says."""
     lines = {s: prompt.evidence_line(evidence, s) for s in structures if s in evidence.statuses}
-    return prompt.evidence_block(list(structures), lines, prompt.derived_lines(evidence))
+    derived = prompt.derived_lines(evidence)
+    contested = {s: (*derived.get(s, ()), prompt.second_opinion(line)) for s, line in evidence.conflicts.items()}
+    return prompt.evidence_block(list(structures), lines, {**derived, **contested})
 
 
 def _speak(

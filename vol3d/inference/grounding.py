@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vol3d.contracts import Evidence, Measurement, Status
-from vol3d.vlm.prompt import DERIVED, NOT_COVERED, one_side, structure_facts, words
+from vol3d.vlm.prompt import DERIVED, NOT_COVERED, derived_value, one_side, structure_facts, words
 
 Verdict = Literal["supported", "contradicted", "unsupported", "not_covered"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NEGATION = re.compile(r"\b(no|none|not|without|absent)\b")
+# "right, by 7.3 ml"
+_COMPARISON = re.compile(r"(left|right), by (\d+(?:\.\d+)? ml)")
 _YES_NO = {"yes": Status.FOUND, "no": Status.ABSENT}
 # What may stand in a sentence beside structures, sides and shown numbers. Anything else says something that nobody measured.
 _PLAIN_WORD = re.compile(
@@ -73,6 +75,8 @@ def check_answer(text: str, structures: Iterable[str], evidence: Evidence) -> Fi
         return Finding("unsupported")
     if reply in _YES_NO:
         return _check_yes_no(reply, covered, evidence)
+    if _COMPARISON.fullmatch(reply):
+        return _check_comparison(reply, covered, evidence)
     if _NUMBER.search(reply):
         return check_sentence(text, evidence, structures=covered)
     hits = tuple(
@@ -119,6 +123,16 @@ def _check_yes_no(reply: str, covered: list[str], evidence: Evidence) -> Finding
     found = any(evidence.statuses[s] is Status.FOUND for s in covered)
     basis = tuple(m for s in covered for m in evidence.measurements if m.structure == s and m.name in ("volume", "num_components"))
     return Finding("supported" if found == (reply == "yes") else "contradicted", basis)
+
+
+def _check_comparison(reply: str, covered: list[str], evidence: Evidence) -> Finding:
+    """Which of a pair is larger and by how much: both the side and the difference must be the derived ones."""
+    derived = {m.name: m for m in evidence.measurements if m.structure in covered and m.name in ("larger_kidney", "kidney_volume_difference")}
+    if len(derived) < 2:
+        return Finding("unsupported")
+    side, difference = derived["larger_kidney"], derived["kidney_volume_difference"]
+    agrees = reply == f"{side.value}, by {derived_value(difference)}"
+    return Finding("supported" if agrees else "contradicted", (difference, side))
 
 
 def _other_words(text: str, named: tuple[str, ...]) -> set[str]:

@@ -134,7 +134,9 @@ def _to_answer(
     text = draft.text.split(prompt.END)[0].strip()
     status, value, unit = "answered", None, None
     known = [s for s in structures if session.evidence.statuses.get(s) in (Status.FOUND, Status.ABSENT)]
-    if finding.verdict == "not_covered" or (finding.verdict == "unsupported" and not known):
+    if known and text.rstrip(".").lower() == prompt.DOUBTFUL:
+        status, text = "doubtful", _doubtful_text(structures, session.evidence)
+    elif finding.verdict == "not_covered" or (finding.verdict == "unsupported" and not known):
         status, text = "not_covered", _not_covered_text(structures)
     elif finding.verdict != "supported":
         # What was measured is said instead; what the model said stays readable in the trace.
@@ -151,6 +153,7 @@ def _to_answer(
         unit=unit,
         confidence=None if draft.confidence is None or status != "answered" else round(draft.confidence, 4),
         status=status,
+        doubts=_doubts(status, structures, session.evidence),
         evidence=_basis(finding, structures, session.evidence),
         trace=trace,
     )
@@ -164,6 +167,16 @@ def _not_covered_text(structures: Sequence[str]) -> str:
 def _measured_text(structures: Sequence[str], evidence: Evidence) -> str:
     measured = " ".join(prompt.sentence(evidence, s) for s in structures if s in evidence.statuses)
     return f"The model's own answer does not agree with the evidence and is withheld. Measured: {measured}"
+
+
+def _doubtful_text(structures: Sequence[str], evidence: Evidence) -> str:
+    measured = " ".join(prompt.sentence(evidence, s) for s in structures if s in evidence.statuses)
+    return f"Doubtful: the model finds that the evidence does not fit. Measured: {measured}"
+
+
+def _doubts(status: str, structures: Sequence[str], evidence: Evidence) -> tuple[str, ...]:
+    contested = tuple(f"experts disagree: {prompt.second_opinion(evidence.conflicts[s])}" for s in structures if s in evidence.conflicts)
+    return (*contested, "the model finds that the evidence does not fit the image") if status == "doubtful" else contested
 
 
 def _basis(finding: Finding, structures: Sequence[str], evidence: Evidence) -> tuple[Measurement, ...]:

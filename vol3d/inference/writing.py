@@ -33,7 +33,8 @@ def write_report(session: Session, model: "VisionLanguageModel", trace: list[Tra
     return Report(
         scan=session.volume.source,
         status="partial" if failed else "written" if chosen else "not_covered",
-        findings=" ".join(c.text for c in claims if c.verdict == "supported") or "Nothing in this scan was measured by an expert at hand.",
+        findings=" ".join(c.text for c in claims if c.verdict in ("supported", "doubtful"))
+        or "Nothing in this scan was measured by an expert at hand.",
         impression=impression,
         claims=(*claims, *impression_claim),
         evidence=evidence.measurements,
@@ -53,6 +54,11 @@ def worth_writing(evidence: Evidence) -> list[str]:
 def _write_group(session: Session, model: "VisionLanguageModel", group: Sequence[str], trace: list[TraceStep]) -> list[Claim]:
     asked = f"Describe: {', '.join(prompt.words(s) for s in group)}."
     text = _say(session, model, group, asked, trace)
+    if text.strip().rstrip(".").lower() == prompt.DOUBTFUL:
+        if len(group) == 1:
+            return [_doubted(session.evidence, group[0])]
+        # One of the group does not fit: each is asked about alone, to learn which.
+        return [claim for structure in group for claim in _write_group(session, model, [structure], trace)]
     written: dict[str, Claim] = {}
     for line in re.split(r"(?<=\.)\s+", text.strip()):
         about = mentioned(line, group)
@@ -101,3 +107,10 @@ def _say(session: Session, model: "VisionLanguageModel", structures: Sequence[st
 def _measured(evidence: Evidence, structure: str) -> Claim:
     first = next((m.id for m in evidence.measurements if m.structure == structure), None)
     return Claim(text=prompt.sentence(evidence, structure), measurement_id=first, verdict="supported")
+
+
+def _doubted(evidence: Evidence, structure: str) -> Claim:
+    measured = _measured(evidence, structure)
+    return measured.model_copy(
+        update={"text": f"{measured.text.rstrip('.')} (doubtful: the model finds it at odds with the image).", "verdict": "doubtful"}
+    )

@@ -16,6 +16,7 @@ _VERDICTS = {
     "contradicted": "claim contradicted",
     "unsupported": "claim unsupported",
     "not_covered": "claim claim-not-covered",
+    "doubtful": "claim doubtful",
 }
 
 
@@ -140,6 +141,7 @@ def question_block(answer: Answer, anchors: Anchors) -> Html:
     value = f"{number(answer.value)} {answer.unit or ''}".strip() if answer.value is not None else ""
     facts = [("choice", answer.choice), ("value", value), ("confidence", sure)]
     parts = [element("blockquote", answer.question), element("p", answer.text, " ", chip(answer.status), class_="answer")]
+    parts += [element("p", "Doubt: ", doubt) for doubt in answer.doubts]
     parts += [element("p", f"{name}: {text}", class_="quiet") for name, text in facts if text]
     parts += [element("h3", "Rests on"), element("ul", *rests, class_="plain")] if rests else []
     return element("div", *parts, trace_block(answer.trace), class_="question")

@@ -10,6 +10,7 @@ from tests.vol3d.evidence import evidence, m
 from tokenizers3d import Tokenizer
 from vol3d.contracts import Evidence, ExpertCall, Status
 from vol3d.inference.expert_loop import Session, calls_for, merge, offered, run, shown_arguments
+from vol3d.inference.pipeline import answer_question
 from vol3d.vlm.view import encode_view, view_of
 from vol3d.volume.phantom import phantom_ct
 
@@ -94,3 +95,27 @@ def test_one_of_a_pair_is_asked_by_its_sides() -> None:
     assert offered(("lungs",), cards, "How large are the lungs?") == ("lungs",)
     assert offered(("lung",), cards) == ("lung_left", "lung_right")
     assert offered(("pancreas",), cards, "How large is the pancreas?") == ("pancreas",)
+
+
+class Scripted:
+    """A model that says its lines."""
+
+    def __init__(self, *lines: str) -> None:
+        self.say = Script(*lines)
+
+
+def test_a_doubt_is_carried_by_the_answer_beside_what_was_measured(session: Session) -> None:
+    answer = answer_question(session, "How large is the left lung?", model=Scripted("<threshold_ct(lung_left)>", "doubtful"))
+    assert (answer.status, answer.value) == ("doubtful", None)
+    assert answer.text.startswith("Doubtful: the model finds that the evidence does not fit. Measured: Left lung: volume ")
+    assert answer.doubts == ("the model finds that the evidence does not fit the image",)
+    assert any(item.name == "volume" for item in answer.evidence)
+
+
+def test_experts_that_disagree_are_named_even_where_the_model_does_not_doubt(session: Session) -> None:
+    session.evidence = Evidence((m("lung_left", "volume", 9.0, "ml"),), (), statuses={"lung_left": Status.FOUND})
+    session.gather(ExpertCall("threshold_ct", ("lung_left",)), [], by="test")
+    volume = session.evidence.find("lung_left", "volume").value
+    answer = answer_question(session, "How large is the left lung?", model=Scripted(f"{volume:.1f} ml", f"{volume:.1f} ml"))
+    assert answer.status == "answered"
+    assert answer.doubts == ("experts disagree: left lung, by another expert: found, volume 9.0 ml",)

@@ -86,3 +86,20 @@ def test_a_finding_on_both_sides_is_on_neither() -> None:
     assert check_answer("right", ["pleural_effusion"], both).verdict != "supported"
     assert check_sentence("Pleural effusion on the right: volume 900.0 ml.", both).verdict == "contradicted"
     assert check_sentence("Pleural effusion: volume 900.0 ml.", both).verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("right, by 7.3 ml", "supported"),
+        ("Right, by 7.3 ml.", "supported"),
+        ("left, by 7.3 ml", "contradicted"),
+        ("right, by 7.4 ml", "contradicted"),
+    ],
+)
+def test_a_comparison_needs_the_right_side_and_the_right_difference(text: str, verdict: str) -> None:
+    measured = (m("kidney_left", "larger_kidney", "right", ""), m("kidney_left", "kidney_volume_difference", 7.32, "ml"))
+    both = Evidence(measured, (), statuses={"kidney_left": Status.FOUND, "kidney_right": Status.FOUND})
+    finding = check_answer(text, ["kidney_left", "kidney_right"], both)
+    assert finding.verdict == verdict
+    assert finding.measurements[0].value == 7.32

@@ -53,3 +53,17 @@ def test_an_impression_that_denies_what_was_found_is_replaced() -> None:
 def test_what_nobody_looked_at_is_said() -> None:
     report = write_report(Paper(), Writer("Liver tumour, kidney tumour."), [])
     assert [claim.text for claim in report.claims if claim.verdict == "not_covered"] == ["Pancreas: not covered."]
+
+
+class Doubter:
+    """Doubts every group that holds the spleen, and repeats what was measured on all others."""
+
+    def say(self, prefix, visuals, question):
+        return ("doubtful", 0.9) if "spleen" in question else ("Liver: volume 1450.2 ml, mean 55 HU.", 0.9)
+
+
+def test_a_doubt_is_pinned_on_the_structure_that_does_not_fit() -> None:
+    report = write_report(Paper(), Doubter(), [])
+    doubted = [claim for claim in report.claims if claim.verdict == "doubtful"]
+    assert [claim.text for claim in doubted] == ["Spleen: volume 400.0 ml (doubtful: the model finds it at odds with the image)."]
+    assert doubted[0].text in report.findings
