@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vol3d.errors import ShapeError
 from vol3d.vlm.fuse import Visual
+from vol3d.vlm.prompt import DOUBTFUL
 
 if TYPE_CHECKING:
     from vol3d.vlm.model import VisionLanguageModel
@@ -34,7 +35,11 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Reply:
-    """One reply. `confidence` is the model's own probability: of the whole text, or of the choice among the choices."""
+    """One reply. `confidence` is the model's own probability: of the whole text, or of the choice among the choices.
+
+    `doubt` is the probability of opening the reply as `doubtful` opens: where image and evidence disagree, a model that was trained
+    to notice gives it its weight, whether or not it ends up saying so.
+    """
 
     text: str
     confidence: float
@@ -42,6 +47,7 @@ class Reply:
     num_tokens: int
     choice: int | None = None
     choice_scores: tuple[float, ...] = ()
+    doubt: float = 0.0
 
 
 @dataclass
@@ -152,8 +158,12 @@ def _greedy(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], max_n
     said: list[list[int]] = [[] for _ in lengths]
     scores = [0.0] * len(lengths)
     alive = list(range(len(lengths)))
+    doubts: list[float] = [0.0] * len(lengths)
     for step in range(max_new_tokens):
-        best, token = _log_probabilities(model, last).max(-1)
+        scored = _log_probabilities(model, last)
+        if step == 0:
+            doubts = _doubts(model, scored)
+        best, token = scored.max(-1)
         for i, score, new in zip(alive, best.tolist(), token.tolist(), strict=True):
             said[i].append(new)
             scores[i] += score
@@ -164,12 +174,17 @@ def _greedy(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], max_n
         where = torch.tensor(alive, device=model.device)
         positions = torch.tensor([lengths[i] + step for i in alive], device=model.device)
         last = row.read(token[going], where + 1, positions)
-    return [_reply(model, ids, score) for ids, score in zip(said, scores, strict=True)]
+    return [_reply(model, *said_and_scored) for said_and_scored in zip(said, scores, doubts, strict=True)]
 
 
-def _reply(model: "VisionLanguageModel", ids: list[int], score: float) -> Reply:
+def _doubts(model: "VisionLanguageModel", first: Float[Tensor, "q v"]) -> list[float]:
+    """From the log-probabilities of the first token of each reply."""
+    return first[:, int(model.ids(DOUBTFUL)[0])].exp().tolist()
+
+
+def _reply(model: "VisionLanguageModel", ids: list[int], score: float, doubt: float) -> Reply:
     words = ids[:-1] if ids and ids[-1] == model.end_id else ids
-    return Reply(model.text_tokenizer.decode(words).strip(), math.exp(score), score, len(ids))
+    return Reply(model.text_tokenizer.decode(words).strip(), math.exp(score), score, len(ids), doubt=doubt)
 
 
 def _choose(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], choices: Sequence[Sequence[str]]) -> list[Reply]:
@@ -194,17 +209,17 @@ def _choose(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], choic
         rest = _log_probabilities(model, hidden[place : place + len(ids) - 1]).gather(1, ids[1:, None]).sum()
         sums.append(float(first[q, ids[0]] + rest))
         place += len(ids) - 1
-    return _rank(choices, [[len(ids) for ids in options] for options in texts], sums)
+    return _rank(choices, [[len(ids) for ids in options] for options in texts], sums, _doubts(model, first))
 
 
-def _rank(choices: Sequence[Sequence[str]], lengths: Sequence[Sequence[int]], sums: Sequence[float]) -> list[Reply]:
+def _rank(choices: Sequence[Sequence[str]], lengths: Sequence[Sequence[int]], sums: Sequence[float], doubts: Sequence[float]) -> list[Reply]:
     replies, start = [], 0
-    for options, sizes in zip(choices, lengths, strict=True):
+    for options, sizes, doubt in zip(choices, lengths, doubts, strict=True):
         totals = sums[start : start + len(options)]
         means = torch.tensor([total / size for total, size in zip(totals, sizes, strict=True)], dtype=torch.float64)
         best = int(means.argmax())
         shares = means.softmax(0)
-        replies.append(Reply(options[best], float(shares[best]), totals[best], sizes[best], best, tuple(means.tolist())))
+        replies.append(Reply(options[best], float(shares[best]), totals[best], sizes[best], best, tuple(means.tolist()), doubt))
         start += len(options)
     return replies
 
