@@ -6,6 +6,7 @@ Names are TotalSegmentator v2 names plus ours for findings (British spelling). O
 import re
 from collections.abc import Iterable, Mapping
 
+from vol3d.contracts import Status
 from vol3d.vlm.prompt import is_lesion
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "organ_unions",
     "parent_organ",
     "side_of_name",
+    "status_of",
 ]
 
 # A name that stands for several others. `lung_left` is a label of its own in some tables and a group of lobes in others.
@@ -127,14 +129,37 @@ def organ_unions(names: Mapping[int, str], present: Iterable[int]) -> tuple[dict
 
 
 def group_unions(names: Mapping[int, str], unions: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Unions for the groups whose parts are all known and that are no label themselves; `unions` are kept.
+    """Unions for the groups that are no label themselves; `unions` are kept.
 
-    >>> group_unions({1: "kidney_left", 2: "kidney_right"}, {})
-    {'kidneys': (1, 2)}
+    A group of organs needs all its parts: half of the kidneys under the name `kidneys` would be a wrong volume. A group of findings is the
+    union of the parts that were looked for, since a tumour on one side is a tumour; `status_of` says what was left out.
+
+    >>> group_unions({1: "kidney_left", 2: "kidney_right"}, {}), group_unions({1: "kidney_left"}, {}), group_unions({1: "kidney_cyst_left"}, {})
+    ({'kidneys': (1, 2)}, {}, {'kidney_cyst': (1,)})
     """
     known: dict[str, tuple[int, ...]] = {name: (i,) for i, name in names.items()} | dict(unions)
     made = dict(unions)
     for group, parts in GROUPS.items():
-        if group not in known and all(part in known for part in parts):
-            made[group] = known[group] = tuple(i for part in parts for i in known[part])
+        mine = [part for part in parts if part in known]
+        if group not in known and mine and (is_lesion(group) or len(mine) == len(parts)):
+            made[group] = known[group] = tuple(i for part in mine for i in known[part])
     return made
+
+
+def status_of(structure: str, names: Mapping[int, str], unions: Mapping[str, tuple[int, ...]], present: Iterable[int]) -> tuple[Status, str]:
+    """The status of a structure in a label map, and the reason where one is needed.
+
+    Found: it has a voxel. Absent: it was looked for as a whole. Not covered: nothing here looks for it, or only for a part of it, in which it is
+    not; that part is named, also beside `found`.
+
+    >>> status_of("kidney_cyst", {1: "kidney_cyst_left"}, {"kidney_cyst": (1,)}, present=[])
+    (<Status.NOT_COVERED: 'not_covered'>, 'only left kidney cyst was looked for')
+    """
+    known = {name: (i,) for i, name in names.items()} | dict(unions)
+    parts = GROUPS.get(structure, ())
+    mine = [part for part in parts if part in known]
+    partial = 0 < len(mine) < len(parts) and structure not in names.values()
+    reason = f"only {', '.join(in_words(part) for part in mine)} was looked for" if partial else ""
+    if set(known.get(structure, ())) & set(present):
+        return Status.FOUND, reason
+    return (Status.NOT_COVERED if partial or structure not in known else Status.ABSENT), reason

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 
-from experts3d.anatomy import group_unions, organ_unions
+from experts3d.anatomy import group_unions, organ_unions, status_of
 from experts3d.orientation import stored_order
 from experts3d.sliding import Decide, Predict, stream_labels
-from vol3d.contracts import ExpertCard, LabelMap, Status
+from vol3d.contracts import ExpertCard, LabelMap
 from vol3d.errors import ExpertError
 from vol3d.volume.resample import resample, resample_like
 from vol3d.volume.volume import Volume
@@ -67,13 +67,11 @@ def to_label_map(array: np.ndarray, volume: Volume, card: ExpertCard, names: Map
     present = [int(i) for i in np.unique(array) if i]
     named, unions = organ_unions(names, present)
     unions = group_unions(named, unions)
-    found = {name for i in present for name in [named[i]]} | {name for name, ids in unions.items() if set(ids) & set(present)}
-    known = set(named.values()) | set(unions)
-    statuses = {
-        name: Status.FOUND if name in found else Status.ABSENT if name in known else Status.NOT_COVERED for name in (tuple(targets) or card.targets)
-    }
+    found = {name: status_of(name, named, unions, present) for name in (tuple(targets) or card.targets)}
+    statuses = {name: status for name, (status, _) in found.items()}
+    reasons = {name: reason for name, (_, reason) in found.items() if reason}
     smallest = array.astype(np.uint8 if max(present, default=0) < 256 else np.uint16)
-    return LabelMap(smallest, volume.affine, named, volume.source, card.name, card.version, statuses, unions)
+    return LabelMap(smallest, volume.affine, named, volume.source, card.name, card.version, statuses, unions, reasons)
 
 
 def load_weights(network: torch.nn.Module, path: Path, *, how_to_get: str) -> torch.nn.Module:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experts3d.anatomy import group_unions, organ_unions
+from experts3d.anatomy import group_unions, organ_unions, status_of
 from experts3d.process import WatchedProcess
 from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError, Vol3dError
@@ -88,9 +88,10 @@ class WorkerExpert:
         present = set(np.unique(array).tolist()) - {0}
         named, unions = organ_unions(names, present)
         unions = group_unions(named, unions)
-        ids = {name: (i,) for i, name in named.items()} | unions
-        statuses = {name: Status.NOT_COVERED if name not in ids else Status.FOUND if present & set(ids[name]) else Status.ABSENT for name in wanted}
-        reasons = {name: "the worker did not look for it" for name, status in statuses.items() if status is Status.NOT_COVERED}
+        found = {name: status_of(name, named, unions, present) for name in wanted}
+        statuses = {name: status for name, (status, _) in found.items()}
+        unsought = "the worker did not look for it"
+        reasons = {name: reason or unsought for name, (status, reason) in found.items() if reason or status is Status.NOT_COVERED}
         return LabelMap(array, volume.affine, named, volume.source, self._card.name, self._card.version, statuses, unions, reasons)
 
     def close(self) -> None:

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from experts3d.describe import describe
 from experts3d.label_table import load_table
+from experts3d.measure import measure
 from experts3d.supplied import SuppliedMasks, _combine
 from tests.experts3d.scenes import ellipsoid, labels_of, scan_of, stored_as
-from vol3d.contracts import Status
+from vol3d.contracts import LabelMap, Status
 from vol3d.errors import ConfigError, ExpertError, GeometryError
 from vol3d.volume.geometry import make_affine
 from vol3d.volume.volume import Volume
@@ -161,3 +163,36 @@ def test_real_mask_of_another_grid(shared_real):
     assert labels.mask("heart").sum() * scan.voxel_ml > 400
     assert np.median(heart) > 0  # blood and muscle, not lung: the mask came to the right place
     json.dumps({"ml": float(labels.mask("heart").sum() * scan.voxel_ml)})
+
+
+def test_a_finding_on_one_supplied_side_answers_for_both_and_says_so():
+    scan, mask = case()
+    half = labels_for(scan, mask, {1: "kidney_left", 2: "kidney_tumour_left"})
+    assert half.status("kidney_tumour") is Status.FOUND
+    assert half.mask("kidney_tumour").sum() == (mask == 2).sum()
+    assert half.reasons["kidney_tumour"] == "only left kidney tumour was looked for"
+    empty = labels_for(scan, np.minimum(mask, 1), {1: "kidney_left", 2: "kidney_tumour_left"})
+    assert empty.status("kidney_tumour") is Status.NOT_COVERED  # the right side is not known
+    assert empty.status("kidney_tumour_left") is Status.ABSENT
+    both = {1: "kidney_left", 2: "kidney_tumour_left", 3: "kidney_tumour_right"}
+    assert labels_for(scan, np.minimum(mask, 1), both).status("kidney_tumour") is Status.ABSENT
+    assert labels_for(scan, mask, both).status("kidney_tumour") is Status.FOUND
+    assert "kidney_tumour" not in labels_for(scan, mask, both).reasons
+
+
+def test_a_pair_of_organs_is_not_one_of_them():
+    scan, mask = case()
+    half = labels_for(scan, mask, {1: "kidney_left", 2: "liver"})
+    assert half.status("kidneys") is Status.NOT_COVERED
+    assert "kidneys" not in half.unions
+
+
+def test_the_reader_is_told_which_side_was_looked_at():
+    scan, mask = case()
+    labels = labels_for(scan, mask, {1: "kidney_left", 2: "kidney_tumour_left"})
+    told = [s.text for s in describe(scan, labels, measure(scan, labels, ["kidney_tumour"]))]
+    assert "Kidney tumour: note (only left kidney tumour was looked for)." in told
+
+
+def labels_for(scan: Volume, mask: np.ndarray, names: dict[int, str]) -> LabelMap:
+    return SuppliedMasks(Volume(mask, scan.affine, "unknown", "a.u."), labels=names).segment(scan)
