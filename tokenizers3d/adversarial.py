@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tokenizers3d.ranks import mean_over_ranks
+
 GanLoss = Literal["non_saturating", "hinge"]
 
 
@@ -38,6 +40,9 @@ def gradient_penalty(logits: Float[Tensor, " n"], x: Float[Tensor, "b 1 z y x"])
 class LeCam(nn.Module):
     """Running means of real and fake logits; the penalty keeps each side near the other's past.
 
+    Under torch.distributed the means are those of all ranks, so that the penalty and its gradient are those of one process; every rank
+    must then call it at every step, with empty logits where it has nothing to judge.
+
     Args:
         decay: of the running means.
     """
@@ -52,8 +57,11 @@ class LeCam(nn.Module):
         self.register_buffer("fake", torch.zeros(()))
 
     def forward(self, real: Float[Tensor, " n"], fake: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-        """Penalty of this batch; in training the running means move first."""
-        mean_real, mean_fake = real.mean(), fake.mean()
+        """Penalty of this batch; in training the running means move first, unless no rank has logits."""
+        sums = torch.stack([real.float().sum(), fake.float().sum(), real.new_tensor(len(real), dtype=torch.float32)])
+        mean_real, mean_fake, share = mean_over_ranks(sums, len(real)).unbind()
+        if share == 0:
+            return mean_real * 0
         if self.training:
             self.real.lerp_(mean_real.detach().to(self.real.dtype), 1 - self.decay)
             self.fake.lerp_(mean_fake.detach().to(self.fake.dtype), 1 - self.decay)

@@ -21,6 +21,7 @@ from tokenizers3d.discriminator import Discriminator
 from tokenizers3d.errors import ConfigError
 from tokenizers3d.losses import Features, LossWeights, quantizer_terms, reconstruction_terms
 from tokenizers3d.quantizers import LFQ
+from tokenizers3d.ranks import num_ranks
 from tokenizers3d.tokenizer import Tokenizer
 from tokenizers3d.types import Mode
 
@@ -123,6 +124,8 @@ class TokenizerTrainer(nn.Module):
             if axes == "2" or x.shape[2] > 1:
                 part, parts = self._against(axes, made, x, step)
                 loss, terms = loss + part, terms | parts
+            elif num_ranks() > 1:
+                loss = loss + self._absent(axes, x)
         if self.training:
             self.step += 1
         return terms | {"loss": loss}
@@ -131,7 +134,8 @@ class TokenizerTrainer(nn.Module):
         """The tokenizer's loss before a fixed judge, plus the judge's own before a fixed reconstruction."""
         config, judge = self.stage.adversaries, self.adversaries[axes]
         assert config is not None
-        fixed = {name: tensor.detach() for name, tensor in judge.state_dict().items()}
+        # Not `state_dict`: that of a sharded model gives shards, and ends the forward pass for them.
+        fixed = {name: parameter.detach() for name, parameter in judge.named_parameters()}
         fooled = generator_loss(functional_call(judge, fixed, (made,)), config.loss)
         is_penalised = config.penalty > 0 and step % config.penalty_every == 0 and self.training
         real_input = x.detach().requires_grad_(is_penalised)
@@ -144,6 +148,13 @@ class TokenizerTrainer(nn.Module):
             own, terms[f"penalty{axes}d"] = own + config.penalty * penalty, penalty.detach()
         heard = config.generator if step >= config.start_step else 0.0
         return heard * fooled + own, terms
+
+    def _absent(self, axes: str, x: Tensor) -> Tensor:
+        """This rank's part where only others have something to judge: their LeCam penalty, and gradients of zero for the judge."""
+        assert self.stage.adversaries is not None
+        nothing = x.new_zeros(0)
+        touched = torch.stack([parameter.sum() for parameter in self.adversaries[axes].parameters()]).sum()
+        return self.stage.adversaries.lecam * self.lecam[axes](nothing, nothing) + 0 * touched
 
 
 def _start(config: TokenizerConfig, stage: StageConfig) -> Tokenizer:

@@ -8,15 +8,14 @@ is one matrix product of the token-wise distributions over the two halves of the
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
-from torch.distributed._functional_collectives import all_reduce
 from torch.utils.checkpoint import checkpoint
 
 from tokenizers3d.codes import bits_to_codes
 from tokenizers3d.errors import ShapeError
+from tokenizers3d.ranks import mean_over_ranks
 
 _TOKENS_PER_CHUNK = 8192
 
@@ -110,9 +109,7 @@ class LFQ(nn.Module):
             else:
                 entropy, counts = self._chunk(chunk)
             per_sample, joint = per_sample + entropy, joint + counts
-        mean = joint / len(logits)
-        if across_ranks and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            mean = all_reduce(mean, "avg", list(range(dist.get_world_size())))
+        mean = mean_over_ranks(joint, len(logits)) if across_ranks else joint / len(logits)
         return per_sample / len(logits), _entropy(mean, eps)
 
     def _chunk(self, logits: Float[Tensor, "n c"]) -> tuple[Tensor, Tensor]:

@@ -10,18 +10,20 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 
 from vol3d.errors import ConfigError, TrainingError
 from vol3d.training.checkpoint import load_checkpoint, save_checkpoint
 from vol3d.training.sampler import ResumableSampler
+from vol3d.training.sharding import all_whole, local, mean_of_ranks, placed_like, shard, unshard, whole, without_sync
 from vol3d.training.state import optimiser_tensors, restore_optimiser, restore_rng, restore_trained, rng_state, trained_tensors
 from vol3d.volume.atomic import atomic_path
 
@@ -54,6 +56,7 @@ class LoopConfig:
         save_every, keep: checkpoints. The last step is always saved.
         num_workers: processes that load samples.
         seed: of the order of samples and of the global generators.
+        parallel: what many processes do with the weights: `ddp` keeps all of them in each, `fsdp2` shards them.
     """
 
     steps: int
@@ -73,6 +76,7 @@ class LoopConfig:
     log_every: int = 1
     num_workers: int = 0
     seed: int = 0
+    parallel: Literal["ddp", "fsdp2"] = "ddp"
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size, self.accumulate, self.save_every, self.log_every) < 1 or self.learning_rate <= 0:
@@ -149,12 +153,17 @@ class Loop:
         self.on_step = on_step
         self.out = Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
+        if self.accelerator.distributed_type.value == "FSDP":
+            raise ConfigError("sharding asked of the launcher", expected="loop.parallel: fsdp2 in the recipe", found="accelerate's FSDP")
         self.bare = model
+        self.is_sharded = config.parallel == "fsdp2" and self.accelerator.num_processes > 1
+        prepared = shard(model, self.accelerator.device) if self.is_sharded else None
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if not self.parameters:
             raise ConfigError("nothing to train", expected="a parameter that requires a gradient")
         optimiser = make_optimiser(self.parameters) if make_optimiser else self._adamw()
-        self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
+        self.model = prepared or self.accelerator.prepare(model)
+        self.optimiser = self.accelerator.prepare(optimiser)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         self.sampler = ResumableSampler(length=len(dataset), batch_size=config.batch_size, seed=config.seed, rank=rank, world=world)
         self.average = {k: v.detach().clone() for k, v in trained_tensors(model).items()} if config.ema_decay is not None else None
@@ -174,16 +183,19 @@ class Loop:
             self._resume()
         self._trim_log()
         self.model.train()
-        record = None
+        record: StepRecord | None = None
         batches = self._batches()
         while self.step < self.config.steps:
             record = self._one_step(batches)
             self.step += 1
             if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+                record = self._of_all_ranks(record)
                 self._report(record)
             if self.step % self.config.save_every == 0 or self.step == self.config.steps:
                 self._save()
-        return Finished(self.step, record, self.average)
+        if self.is_sharded:
+            unshard(self.bare)
+        return Finished(self.step, record, None if self.average is None else all_whole(self.average, keep=True))
 
     def _batches(self) -> Iterator[tuple[list[int], Any]]:
         first, last = self.step * self.config.accumulate, self.config.steps * self.config.accumulate
@@ -209,15 +221,18 @@ class Loop:
             indices, batch = next(batches)
             used += indices
             is_last = part + 1 == self.config.accumulate
-            with nullcontext() if is_last else self.accelerator.no_sync(self.model):
+            with nullcontext() if is_last else self._without_sync():
                 for name, value in self._backward(batch, used).items():
                     sums[name] = sums.get(name, 0.0) + value / self.config.accumulate
         limit = math.inf if self.config.clip_norm is None else self.config.clip_norm
-        norm = float(self.accelerator.clip_grad_norm_(self.parameters, limit))
+        norm = float(whole(self.accelerator.clip_grad_norm_(self.parameters, limit)))
         self._require_finite(norm, "gradient", used, sums)
         self.optimiser.step()
         self._update_average()
         return StepRecord(self.step + 1, sums, rate, norm, time.perf_counter() - start)
+
+    def _without_sync(self) -> AbstractContextManager[None]:
+        return without_sync(self.model) if isinstance(self.model, FSDPModule) else self.accelerator.no_sync(self.model)
 
     def _backward(self, batch: Any, used: Sequence[int]) -> dict[str, float]:
         with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
@@ -241,10 +256,19 @@ class Loop:
             return
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
         for name, tensor in trained_tensors(self.bare).items():
+            average, new = local(self.average[name]), local(tensor.detach())
             if tensor.is_floating_point():
-                self.average[name].lerp_(tensor.detach(), 1 - decay)
+                average.lerp_(new, 1 - decay)
             else:
-                self.average[name].copy_(tensor)
+                average.copy_(new)
+
+    def _of_all_ranks(self, record: StepRecord) -> StepRecord:
+        """The terms as one process with the whole batch would log them."""
+        from accelerate.utils import gather_object
+
+        if self.accelerator.num_processes == 1:
+            return record
+        return replace(record, terms=mean_of_ranks(gather_object([dict(record.terms)])))
 
     def _report(self, record: StepRecord) -> None:
         if not self.accelerator.is_main_process:
@@ -269,10 +293,10 @@ class Loop:
         from accelerate.utils import gather_object
 
         generators = gather_object([rng_state()])
-        if self.accelerator.is_main_process:
-            tensors = {f"model.{k}": v for k, v in trained_tensors(self.bare).items()}
-            tensors |= {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
-            tensors |= {f"average.{k}": v for k, v in (self.average or {}).items()}
+        is_main = self.accelerator.is_main_process
+        kinds = {"model": trained_tensors(self.bare), "optimiser": optimiser_tensors(self.optimiser), "average": self.average or {}}
+        tensors = all_whole({f"{kind}.{k}": v for kind, part in kinds.items() for k, v in part.items()}, keep=is_main)
+        if is_main:
             sampler = self.sampler.describe(self.step * self.config.accumulate)
             facts = {"rng": generators, "sampler": sampler, "accumulate": self.config.accumulate}
             save_checkpoint(self.out / "checkpoints", self.step, tensors, facts, keep=self.config.keep)
@@ -290,7 +314,7 @@ class Loop:
         restore_trained(self.bare, parts["model"])
         restore_optimiser(self.optimiser, parts["optimiser"])
         if self.average is not None:
-            self.average = {k: v.to(self.accelerator.device) for k, v in parts["average"].items()}
+            self.average = {k: placed_like(parts["average"][k], v) for k, v in self.average.items()}
         restore_rng(saved.facts["rng"][self.accelerator.process_index])
         self.step = saved.step
         logger.info("going on from step %d", self.step)

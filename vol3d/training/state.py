@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vol3d.errors import CheckpointError
+from vol3d.training.sharding import placed_like
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -33,9 +34,12 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put saved state back; groups (learning rate, betas) stay those of the recipe."""
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
+        own = parameters[int(index)]
+        # A count of steps is a number; what has the parameter's shape is cut as the parameter is.
+        state.setdefault(int(index), {})[key] = placed_like(tensor, own) if tensor.shape == own.shape else tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
@@ -51,7 +55,7 @@ def restore_trained(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 raise CheckpointError(
                     "the checkpoint is of another model", expected=f"{name} {tuple(tensor.shape)}", found=tuple(tensors[name].shape)
                 )
-            tensor.copy_(tensors[name])
+            tensor.copy_(placed_like(tensors[name], tensor))
 
 
 def rng_state() -> dict[str, Any]:

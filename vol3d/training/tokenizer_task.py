@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tokenizers3d.config import read_config
@@ -22,7 +23,7 @@ class TokenizerTask(TrainingTask):
         model: a model of `configs/tokenizer` by name, or a YAML file.
         stage: mode, losses, adversaries, frozen parts.
         source: `PhantomCrops` or `ScanCrops`.
-        shapes: `(batch, z, y, x)` of the batches; `loop.batch_size` is 1.
+        shapes: `(batch, z, y, x)` of the batches; with more than one of them `loop.batch_size` is 1.
         num_items: batches of an epoch.
         seed: of the crops.
         remap: share of crops with bent intensities.
@@ -51,12 +52,12 @@ class TokenizerTask(TrainingTask):
         return CropDataset(self.source, self.shapes, self.num_items, seed=self.seed, remap=self.remap)
 
     def collate(self, samples: list[Tensor]) -> Tensor:
-        """The one sample, which is a batch already."""
-        if len(samples) != 1:
+        """Samples, which are batches already, as one; they must be of one shape."""
+        if len({sample.shape for sample in samples}) > 1:
             raise ConfigError(
                 "crops come in batches of one shape", expected="loop.batch_size: 1", found=len(samples), hint="Give the batch in shapes."
             )
-        return samples[0]
+        return torch.cat(samples)
 
     def step(self, model: nn.Module, batch: Tensor) -> Mapping[str, Tensor]:
         """Terms of one batch."""
