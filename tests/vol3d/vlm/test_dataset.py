@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.vol3d.vlm.test_compose import CONVERSATION, MODALITY
+from tests.vol3d.vlm.test_compose import CONVERSATION, MODALITY, SPOILED
 from vol3d.errors import ConfigError
 from vol3d.vlm.compose import Condition
 from vol3d.vlm.dataset import ConversationGroups, choose_turns
@@ -34,3 +34,16 @@ def test_without_evidence_no_number_is_trained() -> None:
 def test_a_condition_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="conditions"):
         ConversationGroups(OneScan(), keep, conditions={"x-ray eyes": 1.0})
+
+
+def test_wrong_evidence_is_drawn_only_where_evidence_is_shown_and_only_as_often_as_asked() -> None:
+    class Spoiled(OneScan):
+        def __getitem__(self, index: int):
+            return SPOILED, None
+
+    def doubts(share: float, condition: str) -> int:
+        groups = ConversationGroups(Spoiled(), keep, draws=60, conditions={condition: 1.0}, wrong_share=share)
+        return sum(reply == "doubtful<|im_end|>" for i in range(60) for _, reply in groups[i][2])
+
+    assert doubts(0.0, "evidence") == doubts(1.0, "blind") == 0
+    assert 20 < doubts(1.0, "evidence") < 60
