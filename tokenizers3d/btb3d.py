@@ -8,7 +8,7 @@ mode (see `tokenizers3d.windows`), which is the mode that its weights were train
 import logging
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -36,6 +36,7 @@ _SINGLE = {
     "head": "conv_last.conv",
 }
 _GROUPS = 32
+_STEM = "encoder.conv_first.conv.weight"
 
 
 def published_name(name: str) -> str:
@@ -77,8 +78,8 @@ def load_btb3d(path_or_state_dict: str | Path | Mapping[str, Tensor], *, name: s
         CheckpointError: a key is missing, unknown or misshapen, or the file is damaged.
     """
     path = None if isinstance(path_or_state_dict, Mapping) else Path(path_or_state_dict)
-    tensors = dict(path_or_state_dict) if isinstance(path_or_state_dict, Mapping) else _read(Path(path_or_state_dict))
-    tensors = _without_prefix(tensors, path)
+    tensors = dict(path_or_state_dict) if isinstance(path_or_state_dict, Mapping) else read_checkpoint(Path(path_or_state_dict))
+    tensors = without_prefix(tensors, path, stems=(_STEM,))
     mask = tensors.pop("quantize.mask", None)
     config = infer_config(tensors, path=path, name=name)
     num_bits = config.quantizer_args["num_bits"]
@@ -124,7 +125,7 @@ def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
     return len({match.group(1) for key in tensors if (match := re.fullmatch(pattern, key))})
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint file, never executing anything in it."""
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
@@ -143,13 +144,17 @@ def _read(path: Path) -> dict[str, Tensor]:
     return loaded
 
 
-def _without_prefix(tensors: Mapping[str, Tensor], path: Path | None) -> dict[str, Tensor]:
-    """The tokenizer's own tensors; those of training alone are left out by name."""
-    prefix = next((p for p in _PREFIXES if f"{p}encoder.conv_first.conv.weight" in tensors), None)
+def without_prefix(tensors: Mapping[str, Tensor], path: Path | None, *, stems: Sequence[str]) -> dict[str, Tensor]:
+    """The tokenizer's own tensors; those of training alone are left out by name.
+
+    Args:
+        tensors: a checkpoint.
+        path: where it came from, for the refusal.
+        stems: names, one of which a tokenizer must have.
+    """
+    prefix = next((p for p in _PREFIXES for stem in stems if p + stem in tensors), None)
     if prefix is None:
-        raise CheckpointError(
-            "missing keys in the weights", path=path, found="encoder.conv_first.conv.weight", hint="Is this a published BTB3D tokenizer?"
-        )
+        raise CheckpointError("missing keys in the weights", path=path, found=stems[-1], hint="Is this a published BTB3D tokenizer?")
     outer = prefix.removesuffix("tokenizer.")
     kept = {key: value for key, value in tensors.items() if not key.removeprefix(outer).startswith(_OF_TRAINING_ONLY)}
     if len(kept) < len(tensors):

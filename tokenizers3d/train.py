@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tokenizers3d.adversarial import GanLoss, LeCam, discriminator_loss, generator_loss, gradient_penalty
-from tokenizers3d.causal import CausalConv3d
 from tokenizers3d.config import TokenizerConfig
 from tokenizers3d.discriminator import Discriminator
 from tokenizers3d.errors import ConfigError
+from tokenizers3d.inflate import inflate_from_slices, load_slices
 from tokenizers3d.losses import Features, LossWeights, quantizer_terms, reconstruction_terms
 from tokenizers3d.quantizers import LFQ
 from tokenizers3d.ranks import num_ranks
@@ -59,6 +59,8 @@ class StageConfig:
         frozen_encoder: train the decoder alone.
         recompute: gradient checkpointing of the residual blocks.
         start_from: weights to begin with; None begins fresh.
+        initial_weights: weights of a network of single slices to begin with (2D, inflated): see `load_slices`.
+        fresh: parameters, by the beginnings of their names, that `initial_weights` does not have.
         inflate: begin as a network of single slices: see `inflate_from_slices`.
         weights: of the losses.
         adversaries: None trains without.
@@ -68,17 +70,11 @@ class StageConfig:
     frozen_encoder: bool = False
     recompute: bool = False
     start_from: str | None = None
+    initial_weights: str | None = None
+    fresh: tuple[str, ...] = ()
     inflate: bool = False
     weights: LossWeights = field(default_factory=LossWeights)
     adversaries: AdversaryConfig | None = None
-
-
-def inflate_from_slices(tokenizer: Tokenizer) -> None:
-    """Set every tap that looks back in depth to zero: weights that were trained on single slices then treat each frame for itself."""
-    with torch.no_grad():
-        for module in tokenizer.modules():
-            if isinstance(module, CausalConv3d):
-                module.weight[:, :, :-1] = 0
 
 
 class TokenizerTrainer(nn.Module):
@@ -158,16 +154,20 @@ class TokenizerTrainer(nn.Module):
 
 
 def _start(config: TokenizerConfig, stage: StageConfig) -> Tokenizer:
-    """Fresh weights, or those of an earlier stage with this stage's mode."""
+    """Fresh weights, those of single slices, or those of an earlier stage with this stage's mode."""
     modes = (stage.mode,)
     values = {**config.to_dict(), "modes": modes}
     tokenizer = Tokenizer(TokenizerConfig.from_dict(values))
-    if stage.start_from is not None:
+    if stage.start_from is not None and stage.initial_weights is not None:
+        raise ConfigError("two weights to begin with", expected="start_from or initial_weights", found="both")
+    if stage.initial_weights is not None:
+        load_slices(tokenizer, stage.initial_weights, fresh=stage.fresh)
+    elif stage.start_from is not None:
         earlier = Tokenizer.load(Path(stage.start_from))
         if {**earlier.config.to_dict(), "modes": modes, "name": ""} != {**values, "name": ""}:
             raise ConfigError("the weights to begin with are of other sizes", expected=str(config), found=str(earlier.config))
         tokenizer.load_state_dict(earlier.state_dict())
-    elif stage.frozen_encoder:
+    if stage.frozen_encoder and stage.start_from is None:
         raise ConfigError("a frozen encoder must have been trained", hint="Give start_from.")
     if stage.inflate:
         inflate_from_slices(tokenizer)

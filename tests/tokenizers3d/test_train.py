@@ -9,7 +9,7 @@ from tokenizers3d.config import TokenizerConfig
 from tokenizers3d.discriminator import Discriminator
 from tokenizers3d.errors import ConfigError, ShapeError
 from tokenizers3d.losses import LossWeights, gradient_difference, perceptual_25d, reconstruction_terms
-from tokenizers3d.train import AdversaryConfig, StageConfig, TokenizerTrainer, inflate_from_slices
+from tokenizers3d.train import AdversaryConfig, StageConfig, TokenizerTrainer
 
 TINY = TokenizerConfig(name="tiny", filters=8, num_res_blocks=1, num_groups=4, quantizer_args={"num_bits": 6})
 
@@ -76,15 +76,6 @@ def test_a_frozen_encoder_keeps_its_codes(tmp_path: Path) -> None:
     make_tokenizer().save(tmp_path / "other.safetensors")
     with pytest.raises(ConfigError, match="of other sizes"):
         trainer(start_from=str(tmp_path / "other.safetensors"))
-
-
-def test_inflated_weights_treat_slices_alike() -> None:
-    tokenizer = make_tokenizer()
-    inflate_from_slices(tokenizer)
-    slice_ = random_volume(1, 1, 16, 16)
-    codes = tokenizer.encode(slice_.expand(1, 1, 17, 16, 16)).codes
-    assert torch.equal(codes[:, 0], codes[:, 1])
-    assert torch.equal(codes[:, :1], tokenizer.encode(slice_).codes)
 
 
 def test_the_two_sides_do_not_move_each_other() -> None:

@@ -28,7 +28,8 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
     units = [part for module in model.modules() if isinstance(module, nn.ModuleList) for part in module if not isinstance(part, nn.ModuleList)]
     for unit in units:
         fully_shard(unit, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 def unshard(model: nn.Module) -> None:

@@ -88,13 +88,14 @@ def test_two_processes_train_as_one(runs: Path, kind: str) -> None:
     one, two = _log(runs / "one"), _log(runs / kind)
     assert {"batch_entropy", "discriminator2d", "discriminator3d", "penalty3d", "l1"} <= set(one[0])
     for ours, theirs in zip(two, one, strict=True):
-        assert ours == pytest.approx(theirs, rel=2e-4, abs=1e-6)
+        assert ours == pytest.approx(theirs, rel=2e-5, abs=1e-6)
     expected, found = _state(runs / "one"), _state(runs / kind)
     assert expected.keys() == found.keys()
     for name, tensor in expected.items():
         # Adam makes a step of full length of a gradient that is rounding alone, so single weights may part by steps of 0.001.
-        error = (found[name].double() - tensor.double()).abs()
-        assert error.mean() < 2e-5 + 1e-3 * tensor.double().abs().mean(), name
+        error, size = (found[name].double() - tensor.double()).abs().mean(), tensor.double().abs().mean()
+        # The running means of LeCam are small, and those of one rank alone are near those of both.
+        assert error <= (1e-4 * size if "lecam" in name else 2e-6 + 1e-4 * size), name
 
 
 @pytest.mark.slow
