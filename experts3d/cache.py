@@ -91,6 +91,7 @@ def _write(path: Path, labels: LabelMap) -> None:
         "unions": {name: list(ids) for name, ids in labels.unions.items()},
         "statuses": {name: str(status) for name, status in labels.statuses.items()},
         "reasons": dict(labels.reasons),
+        "notices": list(labels.notices),
         "expert": labels.expert,
         "version": labels.version,
     }
@@ -118,6 +119,7 @@ def _read(path: Path, source: str) -> LabelMap | None:
                 {name: Status(status) for name, status in facts["statuses"].items()},
                 {name: tuple(ids) for name, ids in facts["unions"].items()},
                 facts["reasons"],
+                tuple(facts.get("notices", ())),
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         logger.warning("the cached label map %s is damaged and will be made again: %s", path.name, error)

@@ -24,9 +24,10 @@ BUILT_IN: dict[str, str] = {
     "threshold_ct": "experts3d.threshold_ct:ThresholdCT",
     "deepbet": "experts3d.deepbet_mri:DeepbetMRI",
     "supplied": "experts3d.supplied:SuppliedMasks",
-    "wholebody_ct": "experts3d.monai_bundle:WholeBodyCT",
-    "spleen_ct": "experts3d.monai_bundle:SpleenCT",
-    "brats_mri": "experts3d.monai_bundle:BratsMRI",
+    "wholebody_ct": "experts3d.wholebody_ct:WholeBodyCT",
+    "spleen_ct": "experts3d.spleen_ct:SpleenCT",
+    "pancreas_ct": "experts3d.pancreas_ct:PancreasCT",
+    "brats_mri": "experts3d.brats_mri:BratsMRI",
     "vista3d": "experts3d.vista3d:Vista3D",
     "totalsegmentator": "experts3d.foreign:totalsegmentator",
     "lungmask": "experts3d.foreign:lungmask",
@@ -37,7 +38,7 @@ BUILT_IN: dict[str, str] = {
 NEED_ARGUMENTS: dict[str, str] = {
     "supplied": "your own masks: --mask FILE --labels TABLE",
     "nnunet": "a trained model folder; from Python: load_expert('nnunet', model=...)",
-    "brats_mri": "three more MR sequences by name; from Python: load_expert('brats_mri', sequences=...)",
+    "brats_mri": "three more MR sequences by name: --sequence t1=FILE --sequence t2=FILE --sequence flair=FILE",
 }
 
 

@@ -17,6 +17,8 @@ from vol3d.errors import ExpertError
 from vol3d.volume.resample import resample, resample_like
 from vol3d.volume.volume import Volume
 
+Finish = Callable[[Float[torch.Tensor, "c x y z"], Integer[np.ndarray, "x y z"], Volume], Integer[np.ndarray, "x y z"]]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -47,16 +49,24 @@ def run_network(
     *,
     num_outputs: int,
     device: torch.device,
+    finish: Finish | None = None,
 ) -> Integer[np.ndarray, "z y x"]:
-    """Labels in the order in which the first volume is stored; several volumes are the channels, all on one grid."""
+    """Labels in the order in which the first volume is stored; several volumes are the channels, all on one grid.
+
+    `finish` gets the network's input, the labels and the network's grid, and gives the labels that count; with no outputs to ask for it starts from 0.
+    """
     scan = volumes[0].canonical()
     channels = [_input(volume.canonical(), recipe) for volume in volumes]
     image = torch.from_numpy(np.stack([array for array, _ in channels])).to(device)
     with torch.inference_mode():
-        labels = stream_labels(
-            image, predict, decide, num_outputs=num_outputs, roi=recipe.roi, overlap=recipe.overlap, pad_mode=recipe.pad_mode, blend=recipe.blend
-        )
-    grid = channels[0][1]
+        labels = np.zeros(image.shape[1:], np.int32)
+        if num_outputs:
+            labels = stream_labels(
+                image, predict, decide, num_outputs=num_outputs, roi=recipe.roi, overlap=recipe.overlap, pad_mode=recipe.pad_mode, blend=recipe.blend
+            )
+        grid = channels[0][1]
+        if finish is not None:
+            labels = finish(image, labels, grid)
     found = grid.with_array(labels.transpose(2, 1, 0).astype(np.int16), modality="unknown", unit="a.u.")
     array = found.numpy() if recipe.spacing_mm is None else resample_like(found, scan, mode="nearest").numpy()
     return stored_order(np.asarray(array), volumes[0])

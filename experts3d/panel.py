@@ -93,7 +93,7 @@ class Panel:
             reason = str(error) if isinstance(error, Vol3dError) else f"{type(error).__name__}: {error}"
             return _without(call, asked, Status.FAILED, " ".join(reason.split())[:400])
         seconds = {"segment": round(segmented - start, 3), "measure": round(time.perf_counter() - segmented, 3)}
-        provenance = _provenance(card, cached=cached, seconds=seconds)
+        provenance = _provenance(card, labels.notices, cached=cached, seconds=seconds)
         return Evidence(evidence.measurements, evidence.sentences, evidence.pictures, {str(call): labels}, evidence.statuses, {str(call): provenance})
 
     def _labels(self, volume: Volume, expert: Expert, asked: Sequence[str]) -> tuple[LabelMap, bool]:
@@ -177,6 +177,6 @@ def _without(call: ExpertCall, asked: Sequence[str], status: Status, reason: str
     return Evidence((), sentences, statuses=dict.fromkeys(names, status), provenance=provenance)
 
 
-def _provenance(card: ExpertCard, *, cached: bool, seconds: dict[str, float]) -> dict[str, Any]:
+def _provenance(card: ExpertCard, notices: Sequence[str], *, cached: bool, seconds: dict[str, float]) -> dict[str, Any]:
     facts = {"expert": card.name, "version": card.version, "weights": card.weights, "licence": card.licence}
-    return {**facts, "commercial_use": card.commercial_use, "cached": cached, "seconds": seconds}
+    return {**facts, "commercial_use": card.commercial_use, "cached": cached, "seconds": seconds} | ({"notices": list(notices)} if notices else {})

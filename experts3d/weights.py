@@ -8,6 +8,7 @@ from vol3d.cache import cache_folder
 _FILES: dict[str, tuple[str, str]] = {
     "wholebody_ct": ("wholeBody_ct_segmentation", "model_lowres.pt"),
     "spleen_ct": ("spleen_ct_segmentation", "model.pt"),
+    "pancreas_ct": ("pancreas_ct_dints_segmentation", "model.pt"),
     "brats_mri": ("brats_mri_segmentation", "model.pt"),
     "vista3d": ("vista3d", "model.pt"),
 }

@@ -46,6 +46,7 @@ class LabelMap:
         statuses: structures that were asked for; a name that is missing here is found if it has a voxel, else absent.
         unions: a structure made of several ids (`body`, `lungs`), so that structures may contain each other.
         reasons: structure -> why it is not covered or failed, in words.
+        notices: what was done to the scan that its reader should know (a sequence that was resampled), in words.
 
     """
 
@@ -58,6 +59,7 @@ class LabelMap:
     statuses: Mapping[str, Status] = field(default_factory=dict)
     unions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if 0 in self.names:

@@ -8,12 +8,15 @@ import torch
 from monai.inferers import sliding_window_inference
 from monai.networks.nets import SegResNet
 
+from experts3d.brats_mri import BratsMRI
 from experts3d.label_table import load_table
-from experts3d.monai_bundle import BratsMRI, SpleenCT, WholeBodyCT
 from experts3d.network import load_weights
+from experts3d.pancreas_ct import WIRING_FILE, PancreasCT, wired
 from experts3d.sliding import stream_labels
+from experts3d.spleen_ct import SpleenCT
 from experts3d.vista3d import Vista3D, _Surest
 from experts3d.weights import lacks_weights, weights_path
+from experts3d.wholebody_ct import WholeBodyCT
 from tests.experts3d.scenes import scan_of, stored_as
 from vol3d.contracts import Expert, Status
 from vol3d.errors import ExpertError, GeometryError
@@ -89,32 +92,113 @@ def test_spleen_window_is_the_bundles():
     assert not labels.mask("spleen")[8:12, 14:28, 29:35].any()
 
 
+def head(value: float, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Volume:
+    """A stripped brain of 12x24x20 voxels whose left front quarter is brighter."""
+    image = np.zeros((16, 32, 28), np.float32)
+    image[2:14, 4:28, 4:24] = value
+    image[2:14, 16:28, 4:14] = 3 * value
+    return scan_of(image, spacing, modality="MR")
+
+
+class Brighter(torch.nn.Module):
+    """Whole tumour: where the first channel (t1c) is above its mean; enhancing: where the last (flair) is too. Keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.seen.append(image)
+        whole = torch.where(image[:, 0] > 0.5, 1.0, -1.0)
+        enhancing = torch.where((image[:, 0] > 0.5) & (image[:, 3] > 0.5), 1.0, -1.0)
+        return torch.stack([enhancing, whole, enhancing], dim=1)
+
+
 def test_sequences_are_taken_by_name_and_not_by_order():
-    shape = (6, 10, 12)
-    scans = {name: scan_of(np.full(shape, value, np.int16), modality="MR") for name, value in (("flair", 4), ("t1", 2), ("t2", 3), ("t1c", 1))}
-    for scan in scans.values():
-        scan.array[0] = 50  # a second value, so that the scan has a spread
-    seen: list[torch.Tensor] = []
-
-    class Listening(torch.nn.Module):
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            seen.append(image)
-            core = torch.zeros_like(image[:, :3]) - 1
-            core[:, 1, :, :, :] = 1
-            return core
-
-    main = scans.pop("t1c")
-    labels = BratsMRI(sequences=scans, network=Listening()).segment(main)
-    assert labels.statuses["brain_tumour"] is Status.FOUND
+    scans = {name: head(value) for name, value in (("flair", 40), ("t1", 20), ("t2", 30))}
+    scans["flair"].array[:] = np.where(scans["flair"].array > 0, 40, 0)  # no bright part: nothing enhances
+    network, main = Brighter(), head(10)
+    labels = BratsMRI(sequences=scans, network=network, roi=(32, 32, 16)).segment(main)
+    assert network.seen[0].shape[1] == 4
+    assert dice(labels.mask("brain_tumour"), main.numpy() == 30) > 0.99
     assert labels.statuses["brain_tumour_enhancing"] is Status.ABSENT
-    assert labels.mask("brain_tumour").all()
-    assert seen[0].shape[1] == 4
-    with pytest.raises(ExpertError, match="four MR sequences by name"):
-        BratsMRI(sequences={"t1": main}, network=Listening())
-    with pytest.raises(ExpertError, match="four MR sequences by name"):
-        BratsMRI(sequences=scans | {"dwi": main}, network=Listening())
-    with pytest.raises(GeometryError):
-        BratsMRI(sequences=scans, network=Listening()).segment(scan_of(np.ones((6, 10, 11), np.int16), modality="MR"))
+    for wrong in ({"t1": main}, scans | {"dwi": main}):
+        with pytest.raises(ExpertError, match="four MR sequences by name"):
+            BratsMRI(sequences=wrong, network=network)
+    one, other = (BratsMRI(sequences=scans | {"t1": scan}, network=network).card.version for scan in (main, scans["t1"]))
+    assert one != other  # a cache must not answer with another patient's sequences
+
+
+def test_the_network_sees_left_and_back_first_as_in_its_training():
+    network, main = Brighter(), head(10)
+    labels = BratsMRI(sequences=dict.fromkeys(("t1", "t2", "flair"), main), network=network, roi=(28, 32, 16)).segment(main)
+    bright = (network.seen[0][0, 0] > 0.5).nonzero().float().mean(dim=0)  # the left front quarter
+    assert bright[0] > 13.5  # x counts to the left
+    assert bright[1] < 15.5  # y counts to the back
+    turned, array = stored_as(main, labels.array, (1, 0, 1), (2, 1, 0))
+    again = BratsMRI(sequences=dict.fromkeys(("t1", "t2", "flair"), turned), network=network, roi=(28, 32, 16)).segment(turned)
+    assert (again.array == array).all()
+
+
+def test_a_head_with_its_skull_is_refused_and_a_brain_mask_strips_it():
+    spacing, sequences = (6.0, 6.0, 6.0), ("t1", "t2", "flair")
+    whole = scan_of(head(10).numpy() + 1, spacing, modality="MR")
+    with pytest.raises(ExpertError, match=r"skull-stripped.*t1c is not.*brain=MASK"):
+        BratsMRI(sequences=dict.fromkeys(sequences, whole), network=Brighter()).segment(whole)
+    brain = Volume((head(10).numpy() > 0).astype(np.uint8), whole.affine, "unknown", "a.u.")
+    labels = BratsMRI(sequences=dict.fromkeys(sequences, whole), brain=brain, network=Brighter(), roi=(32, 32, 32)).segment(whole)
+    assert dice(labels.mask("brain_tumour"), whole.numpy() == 31) > 0.9
+    assert any("1 mm" in notice for notice in labels.notices)
+    accepted = BratsMRI(sequences=dict.fromkeys(sequences, whole), accept=["not_skull_stripped"], network=Brighter(), roi=(32, 32, 32))
+    assert accepted.segment(whole).statuses["brain_tumour"] is Status.FOUND
+
+
+def test_a_sequence_on_another_grid_is_refused_or_brought_over_and_said():
+    main, coarse = head(10), scan_of(head(30).numpy()[:, ::2, ::2].copy(), (1.0, 2.0, 2.0), modality="MR")
+    sequences = {"t1": main, "t2": main, "flair": coarse}
+    with pytest.raises(GeometryError, match=r"flair lies on another grid.*resample=True"):
+        BratsMRI(sequences=sequences, network=Brighter()).segment(main)
+    labels = BratsMRI(sequences=sequences, resample=True, network=Brighter(), roi=(32, 32, 16)).segment(main)
+    assert labels.notices == ("flair was resampled to the scan's grid; that they are registered was not checked",)
+    assert dice(labels.mask("brain_tumour_enhancing"), main.numpy() == 30) > 0.8
+
+
+def searched(seed: int = 0) -> dict[str, np.ndarray]:
+    """A wiring as the search writes it: the straight paths, so that every level is reached."""
+    rng = np.random.default_rng(seed)
+    paths = np.tile(np.array([1, 0, 1, 1, 0, 1, 1, 0, 1, 1]), (12, 1))
+    return {"arch_code_a": paths, "arch_code_c": rng.integers(0, 5, (12, 10)), "node_a": np.ones((13, 4)), "best_dsc": np.float64(0.6)}
+
+
+def test_pancreas_weights_and_wiring_are_read_from_their_files(tmp_path: Path):
+    torch.manual_seed(0)
+    torch.save(searched(), tmp_path / WIRING_FILE)
+    torch.save({"model": wired(searched()).state_dict()}, tmp_path / "model.pt")
+    scan, _ = blocks()
+    small = scan.crop((0, 0, 0), (8, 10, 9))
+    labels = PancreasCT(weights=tmp_path / "model.pt", roi=(32, 32, 32)).segment(small)
+    assert labels.array.shape == small.shape
+    assert set(labels.statuses) == {"pancreas", "pancreas_lesion"}
+    torch.save(searched(1), tmp_path / "other.pt")
+    with pytest.raises(ExpertError, match="do not belong to this network"):
+        PancreasCT(weights=tmp_path / "model.pt", wiring=tmp_path / "other.pt")
+    torch.save({"node_a": np.ones((3, 3))}, tmp_path / "other.pt")
+    with pytest.raises(ExpertError, match="another shape"):
+        PancreasCT(weights=tmp_path / "model.pt", wiring=tmp_path / "other.pt")
+    torch.save({"node_a": Path("x")}, tmp_path / "other.pt")  # a pickle of anything but arrays is not run
+    with pytest.raises(ExpertError, match="cannot be read"):
+        PancreasCT(weights=tmp_path / "model.pt", wiring=tmp_path / "other.pt")
+    (tmp_path / WIRING_FILE).unlink()
+    with pytest.raises(ExpertError, match=r"search_code_18590.pt.*pancreas_ct_dints_segmentation"):
+        PancreasCT(weights=tmp_path / "model.pt")
+
+
+def test_the_pancreas_includes_its_tumour():
+    scan, truth = blocks()  # 100 HU is 0.65 of -87..199, 300 HU is clipped to 1
+    labels = PancreasCT(network=Steps([0.5, 0.9], [0, 1, 2], 3), roi=(64, 64, 64)).segment(scan)
+    assert dice(labels.mask("pancreas_lesion"), truth == 2) > 0.9
+    assert labels.mask("pancreas")[truth > 0].mean() > 0.9
+    assert dice(labels.mask("pancreas_parenchyma")[..., :20], truth[..., :20] == 1) > 0.75  # the blurred edge of the brighter block is cut off
 
 
 class VistaLike(torch.nn.Module):

@@ -24,11 +24,13 @@ def measured_document(volume: "Volume", labels: "LabelMap", structures: Sequence
     statuses = {name: str(labels.statuses.get(name) or found.get(name, "not_covered")) for name in structures}
     return {
         "scan": volume.source,
+        "spacing_mm_zyx": [float(step) for step in volume.spacing_mm],
         "expert": labels.expert,
         "version": labels.version,
         "measurements": [item.model_dump(mode="json") | {"id": item.id} for item in numbers],
         "statuses": statuses,
         "reasons": {name: why for name, why in labels.reasons.items() if name in structures},
+        "notices": list(labels.notices),
         "sentences": [item.text for item in describe(volume, labels, numbers) if item.structure in structures],
         "disclaimer": DISCLAIMER,
     }
@@ -52,8 +54,11 @@ def print_document(document: dict[str, Any], args: argparse.Namespace) -> None:
             table.append((structure, component or "all", *shown, "yes" if values.get("touches_border") else ""))
     print_table(columns, table, title=f"{document['scan']}: {document['expert']} {document['version']}")
     missing = [(name, status, document["reasons"].get(name, "")) for name, status in document["statuses"].items() if status != "found"]
+    missing += [(name, "found", why) for name, why in document["reasons"].items() if document["statuses"].get(name) == "found"]
     if missing:
         print_table(("structure", "status", "why"), missing)
+    for notice in document["notices"]:
+        print(f"Note: {notice}.")
     print(document["disclaimer"])
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vol3d.cli.expert_options import add_expert_options, clicked_structures, expert_arguments
 from vol3d.cli.measure_output import comma_list, measured_document, print_document, refuse_unknown
 from vol3d.cli.read_options import add_read_options, read_scan
 
@@ -20,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scan", metavar="SCAN", help="NIfTI, NRRD, MHA, Zarr, or a DICOM series folder")
     parser.add_argument("--expert", required=True, metavar="NAME", help="which expert; `vol3d experts list` shows them")
     parser.add_argument("--targets", type=comma_list, default=(), metavar="A,B", help="structures (default: all that the expert's card lists)")
-    parser.add_argument("--mask", metavar="FILE", help="for --expert supplied: a label file, or a folder of STRUCTURE.nii.gz")
-    parser.add_argument("--labels", metavar="TABLE", help="names of the mask's labels: totalseg, totalseg_mr, or a .json or .csv file")
-    parser.add_argument("--resample-mask", action="store_true", help="bring a mask of another grid to the scan's instead of refusing it")
+    add_expert_options(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write the label map with its names (.nii.gz, .nii, .zarr; .dcm: a DICOM segmentation)"
     )
@@ -40,12 +39,13 @@ def run(args: argparse.Namespace) -> int:
     refuse_unknown([args.expert], expert_names(), what="expert")
     _check_outputs(args)
     with stdout_to_stderr(), progress("Reading the scan") as advance:
-        expert = load_expert(args.expert, **_arguments(args))
-        refuse_unknown(args.targets, expert.card.arguments, what=f"target of {args.expert}")
+        expert = load_expert(args.expert, **expert_arguments(args))
+        targets = args.targets or clicked_structures(args)
+        refuse_unknown(targets, expert.card.arguments, what=f"target of {args.expert}")
         volume = read_scan(args.scan, args)
         advance(1, f"Running {args.expert}")
-        labels = expert.segment(volume, args.targets)
-        structures = args.targets or expert.card.targets
+        labels = expert.segment(volume, targets)
+        structures = targets or expert.card.targets
         advance(1, "Measuring")
         document = measured_document(volume, labels, structures)
         if args.out:
@@ -68,18 +68,6 @@ def _check_outputs(args: argparse.Namespace) -> None:
         raise ConfigError(
             "a DICOM segmentation points at the DICOM series that was segmented", path=args.scan, expected="a folder of one DICOM series"
         )
-
-
-def _arguments(args: argparse.Namespace) -> dict[str, object]:
-    from vol3d.errors import ConfigError
-
-    if args.expert == "supplied":
-        if not args.mask:
-            raise ConfigError("the expert 'supplied' needs the masks that it hands out", hint="Add --mask FILE.")
-        return {"source": args.mask, "labels": args.labels, "resample": args.resample_mask, "accept": args.accept}
-    if args.mask or args.labels or args.resample_mask:
-        raise ConfigError(f"--mask, --labels and --resample-mask belong to --expert supplied, not to {args.expert}")
-    return {}
 
 
 def _write(labels: "LabelMap", structures: tuple[str, ...], document: dict[str, Any], args: argparse.Namespace) -> None:
