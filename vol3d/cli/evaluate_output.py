@@ -25,6 +25,8 @@ def show(result: ResultFile, args: argparse.Namespace, extra: dict[str, Any] | N
         return 0
     cells = [(r.metric, r.n, _cell(r.value), _cell(r.ci_low), _cell(r.ci_high)) for r in result.rows]
     print_table(("metric", "n", "value", "ci_low", "ci_high"), cells, title=f"{result.task}, scorer {result.provenance.scorer}")
+    for name, why in result.provenance.settings.get("not_computed", {}).items():
+        print(f"not computed: {name}: {why}")
     return 0
 
 

@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     from vol3d.evaluation.statistics import cluster_bootstrap
     from vol3d.evaluation.vqa_table import patient_of
 
-    features, ids = _load(args.queries)
-    others, other_ids = _load(args.gallery) if args.gallery else (features, ids)
+    features, ids = load_features(args.queries)
+    others, other_ids = load_features(args.gallery) if args.gallery else (features, ids)
     similarity = cosine(features, others)
     exclude = None if args.gallery else np.eye(len(ids), dtype=bool)
     groups, other_groups = ([_scan_of(name) for name in names] for names in (ids, other_ids))
@@ -66,7 +66,8 @@ def _scan_of(name: str) -> str:
     return match.group(1) if match else name
 
 
-def _load(path: str) -> tuple:
+def load_features(path: str) -> tuple:
+    """Features `n d` and the scans that they belong to."""
     from vol3d.errors import ConfigError
     from vol3d.evaluation.arrays import load_array
     from vol3d.evaluation.report_files import study_id

@@ -4,6 +4,7 @@ What an entity is comes from outside (`data_prep.text.entities`, or any extracto
 `organ` and `sentence`); here they are matched, one to one, and scored.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -171,12 +172,16 @@ def _counts(report: Sequence[Match]) -> list[int]:
     ]
 
 
+# A stop before a space, a new line, or the bullet marks with which impressions are often listed.
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n|\s[\"“”•](?=\s)")
+
+
 def sentence_at(text: str, start: int) -> str:
     """The sentence of a text that holds a position.
 
     >>> sentence_at("No effusion. A 4 mm nodule is seen. Normal heart.", 20)
     'A 4 mm nodule is seen.'
     """
-    begin = max(text.rfind(". ", 0, start), text.rfind("\n", 0, start)) + 1
-    end = min((i for i in (text.find(". ", start), text.find("\n", start)) if i >= 0), default=len(text) - 1)
-    return text[begin : end + 1].strip()
+    begin = max((m.end() for m in _SENTENCE_END.finditer(text, 0, start)), default=0)
+    end = next((m.end() for m in _SENTENCE_END.finditer(text, start)), len(text))
+    return text[begin:end].strip(' \n"“”•')
