@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from vol3d.errors import ConfigError
 from vol3d.training.dead_leaves import dead_leaves
 from vol3d.volume.intensity import Recipe, fit_recipe, normalize, recipe_for
+from vol3d.volume.manifest import MANIFEST, read_manifest
 from vol3d.volume.volume import Volume
 
 Triple = tuple[int, int, int]
@@ -113,13 +114,14 @@ class ScanCrops:
     """Draws crops of scans on disk: CT and MR, NIfTI, NRRD, MHA, DICOM folders, or Zarr stores, from which only the crop is read.
 
     Args:
-        root: a folder, searched at all depths, or one scan.
+        root: a folder, searched at all depths, one scan, or a prepared corpus (`vol3d prep`), whose masks and tokens are no scans.
         recipe: intensity recipe; None takes the one that suits each scan.
         held: scans kept open at a time.
+        split: of a prepared corpus; None takes all of it.
     """
 
-    def __init__(self, root: str, *, recipe: str | None = None, held: int = 16) -> None:
-        self.paths = find_scans(Path(root))
+    def __init__(self, root: str, *, recipe: str | None = None, held: int = 16, split: str | None = "train") -> None:
+        self.paths = find_scans(Path(root), split=split)
         if not self.paths:
             raise ConfigError("no scan to draw crops from", path=root, expected="NIfTI, NRRD, MHA, DICOM or Zarr")
         self.recipe = recipe
@@ -140,10 +142,34 @@ class ScanCrops:
         return volume, fit_recipe(name, np.zeros(1) if name.startswith("ct_") else volume.numpy())
 
 
-def find_scans(root: Path) -> list[Path]:
-    """The scans at or below a path, in name order; a folder with no file that looks like a scan is taken for a DICOM series."""
+class MixedCrops:
+    """Draws from several sources in turn, at random.
+
+    Args:
+        sources: each a `PhantomCrops` or `ScanCrops`.
+        shares: of the crops that each gives, in any unit; None draws from all alike.
+    """
+
+    def __init__(self, sources: list[PhantomCrops | ScanCrops], *, shares: list[float] | None = None) -> None:
+        shares = [1.0] * len(sources) if shares is None else shares
+        if not sources or len(shares) != len(sources) or min(shares) < 0 or sum(shares) <= 0:
+            raise ConfigError("sources that cannot be mixed", expected="one share >= 0 for each source", found=(len(sources), shares))
+        self.sources, self.shares = sources, np.array(shares) / sum(shares)
+
+    def __call__(self, rng: np.random.Generator, shape: Triple) -> Float[np.ndarray, "z y x"]:
+        """One crop."""
+        return self.sources[int(rng.choice(len(self.sources), p=self.shares))](rng, shape)
+
+
+def find_scans(root: Path, *, split: str | None = None) -> list[Path]:
+    """The scans at or below a path, in name order.
+
+    Of a prepared corpus those of a split, by its manifest. A folder with no file that looks like a scan is taken for a DICOM series.
+    """
     if root.is_file() or root.suffix == ".zarr":
         return [root]
+    if (root / MANIFEST).is_file():
+        return sorted(root / row.path for row in read_manifest(root, split=split))
     found = sorted(path for path in root.rglob("*") if path.name.endswith(_SUFFIXES) and not any(p.suffix == ".zarr" for p in path.parents))
     return found or ([root] if root.is_dir() and any(root.iterdir()) else [])
 

@@ -11,7 +11,7 @@ from tokenizers3d.config import read_config
 from tokenizers3d.tokenizer import Tokenizer
 from tokenizers3d.train import StageConfig, TokenizerTrainer
 from vol3d.errors import ConfigError
-from vol3d.training.crops import CropDataset, PhantomCrops, ScanCrops
+from vol3d.training.crops import CropDataset, MixedCrops, PhantomCrops, ScanCrops
 from vol3d.training.loop import Finished, MapDataset
 from vol3d.training.recipe import TrainingTask
 
@@ -22,7 +22,7 @@ class TokenizerTask(TrainingTask):
     Args:
         model: a model of `configs/tokenizer` by name, or a YAML file.
         stage: mode, losses, adversaries, frozen parts.
-        source: `PhantomCrops` or `ScanCrops`.
+        source: `PhantomCrops`, `ScanCrops`, or `MixedCrops` of them.
         shapes: `(batch, z, y, x)` of the batches; with more than one of them `loop.batch_size` is 1.
         num_items: batches of an epoch.
         seed: of the crops.
@@ -33,7 +33,7 @@ class TokenizerTask(TrainingTask):
         self,
         model: str,
         stage: StageConfig,
-        source: PhantomCrops | ScanCrops,
+        source: PhantomCrops | ScanCrops | MixedCrops,
         shapes: list[list[int]],
         *,
         num_items: int = 10_000,

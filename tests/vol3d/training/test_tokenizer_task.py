@@ -1,16 +1,21 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from tokenizers3d.tokenizer import Tokenizer
+from vol3d.contracts import Row
 from vol3d.errors import ConfigError
-from vol3d.training.crops import CropDataset, PhantomCrops, ScanCrops, find_scans, random_crop
+from vol3d.training.crops import CropDataset, MixedCrops, PhantomCrops, ScanCrops, find_scans, random_crop
 from vol3d.training.dead_leaves import dead_leaves
 from vol3d.training.recipe import read_recipe
 from vol3d.training.run import train
 from vol3d.volume.geometry import make_affine
+from vol3d.volume.manifest import write_manifest
 from vol3d.volume.volume import Volume
 from vol3d.volume.write import write_volume
 
@@ -50,6 +55,63 @@ def test_a_resumed_run_is_the_uninterrupted_one(recipe_path: Path, tmp_path: Pat
     assert whole.tokenizer_id == parts.tokenizer_id
     assert whole.config.modes == ("stream",)
     assert whole.provenance["steps"] == 4
+
+
+SCANS = {"class_path": "vol3d.training.crops.ScanCrops"}
+PHANTOMS = {"class_path": "vol3d.training.crops.PhantomCrops", "init_args": {"num_phantoms": 1, "leaves": 0.2}}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> dict[str, dict]:
+    """Sources by name: a folder of NIfTI with CT and MR, a Zarr store, a prepared corpus with a mask in it, phantoms, all of them mixed."""
+    ct, mr = scan(), replace(scan(), array=np.abs(scan().array), modality="MR", unit="a.u.")
+    for folder in ("nifti", "zarr", "corpus/volumes", "corpus/masks"):
+        (tmp_path / folder).mkdir(parents=True)
+    write_volume(ct, tmp_path / "nifti" / "ct.nii.gz")
+    write_volume(mr, tmp_path / "nifti" / "mr.nii.gz")
+    for path in ("zarr/ct.zarr", "corpus/volumes/a.zarr", "corpus/volumes/b.zarr", "corpus/masks/a.zarr"):
+        write_volume(ct, tmp_path / path)
+    common = {"study": "s", "patient": "p", "modality": "CT", "spacing_mm": ct.spacing_mm, "shape": ct.shape}
+    rows = [Row(series=name, path=f"volumes/{name}.zarr", split=split, **common) for name, split in (("a", "train"), ("b", "test"))]
+    write_manifest(rows, tmp_path / "corpus" / "manifest.parquet")
+    scans = {name: SCANS | {"init_args": {"root": str(tmp_path / name)}} for name in ("nifti", "zarr", "corpus")}
+    mixed = {"class_path": "vol3d.training.crops.MixedCrops", "init_args": {"sources": [PHANTOMS, *scans.values()], "shares": [1, 1, 1, 1]}}
+    return scans | {"phantoms": PHANTOMS, "mixed": mixed}
+
+
+@pytest.mark.parametrize("name", ["nifti", "zarr", "corpus", "phantoms", "mixed"])
+def test_it_trains_from_every_source_slices_and_volumes_in_one_run(name: str, data: dict[str, dict], recipe_path: Path, tmp_path: Path) -> None:
+    recipe = yaml.safe_load(recipe_path.read_text())
+    recipe["task"]["init_args"] |= {"source": data[name], "shapes": [[1, 9, 16, 16], [2, 1, 16, 24]]}
+    recipe["loop"] |= {"steps": 5}
+    recipe_path.write_text(yaml.safe_dump(recipe))
+    task = read_recipe(str(recipe_path))
+    drawn = [task.task.dataset()[i] for i in range(8)]
+    assert {tuple(batch.shape) for batch in drawn} == {(1, 1, 9, 16, 16), (2, 1, 1, 16, 24)}
+    assert all(batch.abs().max() <= 1 for batch in drawn)
+    assert sum(batch.std() > 0.01 for batch in drawn) >= 4
+    finished = train(task, out=tmp_path / name)
+    assert finished.step == 5
+    terms = [json.loads(line)["terms"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+    assert {"generator3d" in line for line in terms} == {True, False}
+    assert Tokenizer.load(tmp_path / name / "tokenizer.safetensors").provenance["steps"] == 5
+
+
+def test_a_corpus_gives_its_training_scans_and_no_masks(data: dict[str, dict], tmp_path: Path) -> None:
+    assert [str(p.relative_to(tmp_path)) for p in ScanCrops(str(tmp_path / "corpus")).paths] == ["corpus/volumes/a.zarr"]
+    assert len(ScanCrops(str(tmp_path / "corpus"), split=None).paths) == 2
+    with pytest.raises(ConfigError, match="no scan"):
+        ScanCrops(str(tmp_path / "corpus"), split="validation")
+
+
+def test_a_mixture_keeps_to_its_shares() -> None:
+    one, two = PhantomCrops(num_phantoms=0, leaves=1.0), PhantomCrops(num_phantoms=0, leaves=1.0)
+    crops = MixedCrops([one, two], shares=[0, 3])
+    crops.sources = [lambda rng, shape: np.zeros(shape), lambda rng, shape: np.ones(shape)]
+    assert all(crops(np.random.default_rng(seed), (1, 2, 2)).all() for seed in range(20))
+    for sources, shares in (([], None), ([one], [1.0, 2.0]), ([one], [0.0]), ([one, two], [2.0, -1.0])):
+        with pytest.raises(ConfigError, match="cannot be mixed"):
+            MixedCrops(sources, shares=shares)
 
 
 @pytest.mark.parametrize("name", ["train_small", "train_btb3d_8x8x8_stage1"])
