@@ -3,8 +3,9 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from tokenizers3d import Tokenizer
 from vol3d.contracts import Evidence, EvidenceSource, ExpertCall, ExpertCard, Measurement, Sentence, Status, TraceStep
@@ -67,7 +68,12 @@ class Draft:
     confidence: float | None
 
 
-Say = Callable[[str, Visuals | None, str], tuple[str, float | None]]
+class Say(Protocol):
+    """The model: prefix, visuals and question in, reply and its probability out; `cards` are those that the prefix shows."""
+
+    def __call__(
+        self, prefix: str, visuals: Visuals | None, question: str, *, cards: Sequence[ExpertCard] | None = None
+    ) -> tuple[str, float | None]: ...  # noqa: D102
 
 
 def run(
@@ -84,7 +90,7 @@ def run(
     Args:
         session: the scan; its evidence grows.
         question: as asked.
-        say: the model: prefix, visuals and question in, reply and its probability out.
+        say: the model's `say`.
         choices: listed in the question.
         structures: whose evidence is shown from the start.
         max_hops: calls that the model may make before it has to answer.
@@ -197,7 +203,7 @@ def _speak(
         experts=[prompt.card_line(card.name, shown_arguments(card, question)) for card in cards],
         evidence=lines,
     )
-    text, confidence = say(prefix, visuals, prompt.question(question, choices))
+    text, confidence = say(prefix, visuals, prompt.question(question, choices), cards=cards)
     trace.append(
         TraceStep(step=len(trace) + 1, call="model", status="said", seconds=round(time.perf_counter() - start, 3), detail=text.strip()[:200])
     )

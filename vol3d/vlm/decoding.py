@@ -7,7 +7,7 @@ in training; so a batch of ragged questions needs no padding and computes what e
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 _PREFIX_SEGMENT = 0
 # Tokens of questions that are read side by side: more would spend the time on masks and cached keys of siblings.
 _TOKENS_AT_ONCE = 768
+
+
+class Guide(Protocol):
+    """What a reply may say next. Where it stands is the guide's own business: decoding only keeps one place for each branch."""
+
+    @property
+    def start(self) -> Any:
+        """The place before the first token."""
+        ...
+
+    def allowed(self, place: Any, left: int) -> Int[Tensor, " n"]:
+        """Ids of the tokens that may come next, of which there is at least one; `left` tokens may still be said."""
+        ...
+
+    def after(self, place: Any, token: int) -> Any:
+        """The place after a token."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -102,9 +119,11 @@ def answer_many(
     *,
     max_new_tokens: int = 48,
     choices: Sequence[Sequence[str]] | None = None,
+    guide: Guide | None = None,
 ) -> list[Reply]:
     """Replies in the order of the questions; greedy, or the likeliest choice where `choices` gives one list a question.
 
+    A greedy reply says only what `guide` allows; its probability is the model's own all the same, as if nothing were forbidden.
     Raises ShapeError for an empty question, or for choices that do not match the questions.
     """
     if choices is not None and (len(choices) != len(questions) or not all(choices)):
@@ -117,7 +136,7 @@ def answer_many(
         row, last = _read_questions(model, prefix, asked[start:stop])
         lengths = [prefix.length + len(ids) for ids in asked[start:stop]]
         if choices is None:
-            replies += _greedy(row, last, lengths, max_new_tokens)
+            replies += _greedy(row, last, lengths, max_new_tokens, guide)
         else:
             replies += _choose(row, last, lengths, choices[start:stop])
     return replies
@@ -153,9 +172,10 @@ def _log_probabilities(model: "VisionLanguageModel", hidden: Float[Tensor, "q d"
     return model.language.get_output_embeddings()(hidden).float().log_softmax(-1)
 
 
-def _greedy(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], max_new_tokens: int) -> list[Reply]:
+def _greedy(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], max_new_tokens: int, guide: Guide | None) -> list[Reply]:
     model = row.model
     said: list[list[int]] = [[] for _ in lengths]
+    places = [guide.start if guide else None for _ in lengths]
     scores = [0.0] * len(lengths)
     alive = list(range(len(lengths)))
     doubts: list[float] = [0.0] * len(lengths)
@@ -163,10 +183,11 @@ def _greedy(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], max_n
         scored = _log_probabilities(model, last)
         if step == 0:
             doubts = _doubts(model, scored)
-        best, token = scored.max(-1)
+        best, token = likeliest(scored, guide, [places[i] for i in alive], max_new_tokens - step)
         for i, score, new in zip(alive, best.tolist(), token.tolist(), strict=True):
             said[i].append(new)
             scores[i] += score
+            places[i] = guide.after(places[i], new) if guide else None
         going = [k for k, new in enumerate(token.tolist()) if new != model.end_id]
         if not going or step + 1 == max_new_tokens:
             break
@@ -180,6 +201,18 @@ def _greedy(row: _Row, last: Float[Tensor, "q d"], lengths: Sequence[int], max_n
 def _doubts(model: "VisionLanguageModel", first: Float[Tensor, "q v"]) -> list[float]:
     """From the log-probabilities of the first token of each reply."""
     return first[:, int(model.ids(DOUBTFUL)[0])].exp().tolist()
+
+
+def likeliest(
+    log_probabilities: Float[Tensor, "q v"], guide: Guide | None, places: Sequence[Any], left: int
+) -> tuple[Float[Tensor, " q"], Int[Tensor, " q"]]:
+    """The best token of each row among those that the guide allows there, and its log-probability."""
+    if guide is None:
+        best = log_probabilities.max(-1)
+        return best.values, best.indices
+    allowed = [guide.allowed(place, left).to(log_probabilities.device) for place in places]
+    token = torch.stack([ids[row[ids].argmax()] for row, ids in zip(log_probabilities, allowed, strict=True)])
+    return log_probabilities.gather(1, token[:, None])[:, 0], token
 
 
 def _reply(model: "VisionLanguageModel", ids: list[int], score: float, doubt: float) -> Reply:

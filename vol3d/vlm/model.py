@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tokenizers3d import Tokenizer
+from vol3d.contracts import ExpertCard
 from vol3d.errors import CheckpointError, ShapeError
 from vol3d.vlm import decoding
 from vol3d.vlm.attention import backend_of, plan
 from vol3d.vlm.config import VisionLanguageConfig, build_projector
-from vol3d.vlm.decoding import Prefix, Reply
+from vol3d.vlm.decoding import Guide, Prefix, Reply
 from vol3d.vlm.fuse import Visual, add_placeholders, expand, place
 from vol3d.vlm.language import load_language_model
 from vol3d.vlm.packing import IGNORE, Group, PackedBatch, Span, context, target
@@ -169,10 +170,16 @@ class VisionLanguageModel(nn.Module):
         return decoding.encode_prefix(self, text, visuals)
 
     def answer_many(
-        self, prefix: Prefix, questions: Sequence[str], *, max_new_tokens: int = 48, choices: Sequence[Sequence[str]] | None = None
+        self,
+        prefix: Prefix,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int = 48,
+        choices: Sequence[Sequence[str]] | None = None,
+        guide: Guide | None = None,
     ) -> list[Reply]:
         """Greedy replies to questions that share a prefix; with `choices` (one list a question) the likeliest choice of each."""
-        return decoding.answer_many(self, prefix, questions, max_new_tokens=max_new_tokens, choices=choices)
+        return decoding.answer_many(self, prefix, questions, max_new_tokens=max_new_tokens, choices=choices, guide=guide)
 
     def generate(
         self, text: str, visuals: Sequence[Visual], question: str, *, max_new_tokens: int = 48, choices: Sequence[str] | None = None
@@ -181,9 +188,19 @@ class VisionLanguageModel(nn.Module):
         prefix = self.encode_prefix(text, visuals)
         return self.answer_many(prefix, [question], max_new_tokens=max_new_tokens, choices=None if choices is None else [choices])[0]
 
-    def say(self, prefix: str, visuals: Visuals | None, question: str, *, max_new_tokens: int = 96) -> tuple[str, float | None]:
-        """Text of a reply and its probability; the call that `vol3d.inference` makes."""
-        reply = self.generate(prefix, visuals.in_order if visuals else (), question, max_new_tokens=max_new_tokens)
+    def say(
+        self, prefix: str, visuals: Visuals | None, question: str, *, cards: Sequence[ExpertCard] | None = None, max_new_tokens: int = 96
+    ) -> tuple[str, float | None]:
+        """Text of a reply and its probability; the call that `vol3d.inference` makes.
+
+        Where the `cards` in the prefix are given, no call can be written that they do not allow, and none at all where there are none.
+        """
+        # Imported here: the grammar of calls stands beside their parser, in a package that builds on this one.
+        from vol3d.inference.call_guide import guide_for
+
+        guide = None if cards is None else guide_for(self, cards)
+        read = self.encode_prefix(prefix, visuals.in_order if visuals else ())
+        reply = self.answer_many(read, [question], max_new_tokens=max_new_tokens, guide=guide)[0]
         return reply.text, reply.confidence
 
     def reply_many(self, prefix: str, visuals: Visuals | None, questions: Sequence[str]) -> list[str]:

@@ -37,7 +37,8 @@ class Script:
     def __init__(self, *lines: str) -> None:
         self.lines, self.prefixes = list(lines), []
 
-    def __call__(self, prefix, visuals, question):
+    def __call__(self, prefix, visuals, question, *, cards):
+        assert ("Experts:" in prefix) == bool(cards)
         assert prefix.count("<slice>") == len(visuals.slices)
         assert prefix.count("<overlay>") == len(visuals.overlays)
         self.prefixes.append(prefix)

@@ -16,9 +16,9 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 LETTERS = string.ascii_letters + string.digits + " .,:?!()-/\n"
 
 
-def write_tiny_language(folder: Path, *, seed: int = 0) -> Path:
+def write_tiny_language(folder: Path, *, seed: int = 0, extra: str = "") -> Path:
     """A Llama of 2 layers with grouped heads and a character tokenizer, as a folder that transformers reads."""
-    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *LETTERS])}
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *LETTERS, *extra])}
     spell = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[0]))
     spell.pre_tokenizer = pre_tokenizers.Split("", behavior="isolated")
     spell.decoder = decoders.Fuse()
