@@ -71,9 +71,9 @@ class Draft:
 class Say(Protocol):
     """The model: prefix, visuals and question in, reply and its probability out; `cards` are those that the prefix shows."""
 
-    def __call__(
+    def __call__(  # noqa: D102
         self, prefix: str, visuals: Visuals | None, question: str, *, cards: Sequence[ExpertCard] | None = None
-    ) -> tuple[str, float | None]: ...  # noqa: D102
+    ) -> tuple[str, float | None]: ...
 
 
 def run(

@@ -135,7 +135,7 @@ def test_each_well_formed_reply_can_be_said_in_the_tokenizers_own_spelling(seed:
     tokenizer, vocabulary = byte_level(seed)
     guide = CallGuide(vocabulary, OFFERED)
     text = data.draw(st.sampled_from(["", "Let me look: ", "a lesion < 5 mm, ", "x <-950 HU ä "]))
-    for _ in range(data.draw(st.integers(1, MAX_CALLS))):
+    for _ in range(data.draw(st.integers(1, MAX_CALLS - 1))):  # after the last one there is no `<` at all
         chosen = data.draw(st.sampled_from(CARDS))
         usable = [a for a in chosen.arguments if a not in ("ä", "x)")]
         arguments = data.draw(st.lists(st.sampled_from(usable), min_size=1, max_size=4, unique=True)) if usable else []
