@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
 HOOK := --jaxtyping-packages=vol3d,tokenizers3d,experts3d,data_prep,tests.checked
 
-.PHONY: help install demo test check bench bench-data bench-tokenizer eval-demo clean
+.PHONY: help install demo test check bench bench-data bench-tokenizer eval-demo eval-experts clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,9 @@ bench-tokenizer: install ## time and memory of streamed encoding
 
 eval-demo: install ## the README's table: accuracy by question family under five conditions
 	$(BIN)/vol3d evaluate demo
+
+eval-experts: install ## calls under unknown cards, accuracy before and after evidence, doubt
+	$(BIN)/vol3d evaluate experts
 
 clean: ## remove the environment and everything that tools cached
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -22,6 +22,7 @@ BRANCHES = (
     "page",
     "tokenizer",
     "demo",
+    "experts",
 )
 
 

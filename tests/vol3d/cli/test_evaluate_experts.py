@@ -1,0 +1,62 @@
+"""`vol3d evaluate experts` end to end: real phantoms, a tiny untrained model, and a copy of it as the baseline."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.vol3d.tiny_model import save_tiny_model
+from vol3d.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("experts")
+    save_tiny_model(made / "one")
+    shutil.copytree(made / "one", made / "other")
+    return made
+
+
+def run(capsys, folder, *arguments) -> str:
+    code = main(["evaluate", "experts", "--model", str(folder / "one"), "--corpus", str(folder / "corpus"), "--num-questions", "2", *arguments])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    return captured.out
+
+
+def test_tables_and_json_tell_the_same(folder, capsys) -> None:
+    kept = folder / "asked.jsonl"
+    document = json.loads(run(capsys, folder, "--json", "--baseline", str(folder / "other"), "--output", str(kept)))
+    rows = {(row["metric"], row["model"]): row for row in document["rows"]}
+    trained = rows["calls/as trained/right", "one"]
+    assert (trained["n"], trained["value"]) == (2, 0.0)
+    assert all(rows[f"calls/{variant}/right", "one"]["n"] == 2 for variant in ("reordered", "renamed", "removed", "unseen structures"))
+    assert rows["evidence/all/after", "one"]["n"] == rows["evidence/all/after - before", "one - other"]["n"] == 2
+    # The baseline is the same model: every paired difference is nil.
+    assert {row["value"] for row in document["rows"] if row["model"] == "one - other"} == {0.0}
+    assert "not for clinical use" in document["disclaimer"]
+    asked = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert len(asked) == 2 * sum(row["n"] for (metric, model), row in rows.items() if model == "one" and metric in COUNTED)
+    assert all(item["cards"] for item in asked if item["exam"] == "calls")
+    assert {0 < item["doubt"] < 1 for item in asked} == {True}
+
+    tables = run(capsys, folder)
+    assert tables.startswith("Phantom results: ")
+    assert "| as trained | one | 2 | 0.00" in tables
+    assert tables.count("| model | n |") == 3
+    assert tables.rstrip().endswith("Research software, not for clinical use.")
+
+
+# Each question asked is counted once under these.
+COUNTED = (
+    "calls/all/right", "evidence/all/before", "evidence/all/after", "doubt/true/right", "doubt/true, beside spoiled/right",
+    "doubt/spoiled, any kind/right",
+)  # fmt: skip
+
+
+def test_a_model_is_no_baseline_of_itself(folder, capsys) -> None:
+    code = main(["evaluate", "experts", "--model", str(folder / "one"), "--corpus", str(folder / "corpus"), "--baseline", str(folder / "one")])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.count("\n") == 1
+    assert "the baseline is the model itself" in captured.err
