@@ -7,7 +7,7 @@ in training; so a batch of ragged questions needs no padding and computes what e
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,6 +25,7 @@ _PREFIX_SEGMENT = 0
 _TOKENS_AT_ONCE = 768
 
 
+@runtime_checkable
 class Guide(Protocol):
     """What a reply may say next. Where it stands is the guide's own business: decoding only keeps one place for each branch."""
 
