@@ -7,7 +7,8 @@ same sums with a third less work in a window of five slices.
 Tensors are kept in `channels_last_3d`: per-slice normalisation is then a view, and the first layer runs twice as fast on CPU.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,18 @@ from torch import Tensor, nn
 from tokenizers3d.errors import ShapeError
 
 LAYOUT = torch.channels_last_3d
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int, int], padding: tuple[int, int, int]) -> Tensor:
+    """`conv3d` that stays with oneDNN where PyTorch would not.
+
+    On CPU, PyTorch sends a single small float32 input (under 20,480 of channels x slices x rows, whatever the columns) to an im2col loop
+    that takes two to three times as long. The slabs of a stream and a volume's first slices are of that size.
+    """
+    is_plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if is_plain and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
+        return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
+    return F.conv3d(x, weight, bias, stride, padding)
 
 
 class StreamState:
@@ -67,26 +80,55 @@ class CausalConv3d(nn.Module):
         reference = nn.Conv3d(in_channels, out_channels, kernel_size, stride=stride, bias=bias)
         self.weight, self.bias = nn.Parameter(reference.weight.detach().to(memory_format=LAYOUT)), reference.bias
 
-    def forward(self, x: Float[Tensor, "b c z y x"], state: StreamState | None = None) -> Float[Tensor, "b d z2 y2 x2"]:
-        """Convolve a whole volume (no state) or the next slab of one."""
+    def forward(
+        self, x: Float[Tensor, "b c z y x"], state: StreamState | None = None, *, before: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "b d z2 y2 x2"]:
+        """Convolve a whole volume (no state) or the next slab of one.
+
+        `before` acts on the slab first (it must treat each slice for itself); its result is then held no longer than it takes to join it
+        to the history.
+        """
+        if state is None or not state.seen(self):
+            x = x if before is None else before(x)
+            return self._convolve_start(x, state)
+        kept = state.recall(self)
+        slab = x if before is None else before(x)
+        joined = slab if kept is None else torch.cat([kept, slab], 2)
+        del slab, kept
+        consumed = self._num_outputs(joined.shape[2]) * self.stride[0]
+        self._keep(state, joined, consumed)
+        if not consumed:
+            raise self._too_thin(joined)
+        return self._convolve(joined, 0)
+
+    def _convolve_start(self, x: Tensor, state: StreamState | None) -> Tensor:
+        """The first slices of a volume, or all of them."""
         depth = self.weight.shape[2]
         if state is None and torch.is_grad_enabled():
             # One convolution has one backward pass: in training the zero taps cost less than three of them.
             return self._convolve(F.pad(x, (0, 0, 0, 0, depth - 1, 0)), 0)
-        if state is None or not state.seen(self):
-            outputs = list(self._without_history(x))
-            consumed = self._num_outputs(x.shape[2] + depth - 1) * self.stride[0] - (depth - 1)
-        else:
-            kept = state.recall(self)
-            x = x if kept is None else torch.cat([kept, x], 2)
-            consumed = self._num_outputs(x.shape[2]) * self.stride[0]
-            outputs = [self._convolve(x, 0)] if consumed else []
+        num_outputs = self._num_outputs(x.shape[2] + depth - 1)
         if state is not None:
-            kept = F.pad(x, (0, 0, 0, 0, -consumed, 0)) if consumed < 0 else x[:, :, consumed:]
-            state.keep(self, kept if kept.shape[2] else None)
-        if not outputs:
-            raise ShapeError("too few slices in a slab for one output slice", expected=f"at least {depth}", found=x.shape[2])
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
+            self._keep(state, x, num_outputs * self.stride[0] - (depth - 1))
+        if not num_outputs:
+            raise self._too_thin(x)
+        parts = self._without_history(x)
+        first = next(parts)
+        if first.shape[2] == num_outputs:
+            return first
+        output, filled = torch.empty_like(first[:, :, :1].expand(-1, -1, num_outputs, -1, -1), memory_format=LAYOUT), 0
+        for part in itertools.chain([first], parts):
+            output[:, :, filled : filled + part.shape[2]] = part
+            filled += part.shape[2]
+        return output
+
+    def _keep(self, state: StreamState, x: Tensor, consumed: int) -> None:
+        """Leave to the next slab what comes after the consumed slices; fewer than none were consumed where zeros still count."""
+        kept = F.pad(x, (0, 0, 0, 0, -consumed, 0)) if consumed < 0 else x[:, :, consumed:]
+        state.keep(self, kept if kept.shape[2] else None)
+
+    def _too_thin(self, x: Tensor) -> ShapeError:
+        return ShapeError("too few slices in a slab for one output slice", expected=f"at least {self.weight.shape[2]}", found=x.shape[2])
 
     def _num_outputs(self, num_padded: int) -> int:
         return max((num_padded - self.weight.shape[2]) // self.stride[0] + 1, 0)
@@ -104,7 +146,7 @@ class CausalConv3d(nn.Module):
     def _convolve(self, x: Tensor, num_skipped: int) -> Tensor:
         weight = self.weight[:, :, num_skipped:].to(memory_format=LAYOUT)
         margin = self.weight.shape[3] // 2
-        return F.conv3d(x, weight, self.bias, self.stride, (0, margin, margin))
+        return convolve(x, weight, self.bias, self.stride, (0, margin, margin))
 
 
 class SliceNorm(nn.Module):
@@ -141,8 +183,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c z y x"], state: StreamState | None = None) -> Float[Tensor, "b d z y x"]:
         """Add what the two convolutions see to the input."""
-        inner = self.conv1(activate(self.norm1(x)), state)
-        inner = self.conv2(activate(self.norm2(inner)), state)
+        # One expression, so that no name holds a slab that is no longer needed.
+        inner = self.conv2(self.conv1(x, state, before=lambda y: activate(self.norm1(y))), state, before=lambda y: activate(self.norm2(y)))
         return inner.add_(x if self.shortcut is None else self.shortcut(x, state))
 
 

@@ -32,7 +32,9 @@ class TokenModulation(nn.Module):
         gamma, beta = (self._spread(part(tokens), owner) for part in (self.gamma, self.beta))
         rows, columns = tokens.shape[2:4]
         blocks = self.norm(x).unflatten(4, (columns, -1)).unflatten(3, (rows, -1))
-        return torch.addcmul(beta, blocks, gamma + 1).flatten(5, 6).flatten(3, 4)
+        if torch.is_grad_enabled():
+            return torch.addcmul(beta, blocks, gamma + 1).flatten(5, 6).flatten(3, 4)
+        return blocks.mul_(gamma.add_(1)).add_(beta).flatten(5, 6).flatten(3, 4)
 
     @staticmethod
     def _spread(values: Tensor, owner: Tensor) -> Tensor:

@@ -24,6 +24,9 @@ def res_blocks(in_channels: int, out_channels: int, num_blocks: int, num_groups:
     return nn.ModuleList(ResBlock(a, b, num_groups) for a, b in pairwise(widths))
 
 
+_PIECE_ELEMENTS = 2**20  # of one activation: 4 MB in float32, so that what a layer writes is still in the cache when the next one reads it
+
+
 class Encoder(nn.Module):
     """Causal convolutional encoder after MAGVIT-2 (arXiv 2310.05737) with BTB3D's sizes by default (arXiv 2510.20639).
 
@@ -55,6 +58,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [filters * m for m in channel_multipliers]
         self.recompute = False
+        self.widths = widths
         self.stem = CausalConv3d(in_channels, widths[0])
         inputs = [filters, *widths[:-1]]
         self.stages = nn.ModuleList(res_blocks(a, b, num_res_blocks, num_groups) for a, b in zip(inputs, widths, strict=True))
@@ -65,10 +69,29 @@ class Encoder(nn.Module):
 
     def forward(self, bands: Float[Tensor, "b c z y x"], state: StreamState | None = None) -> Float[Tensor, "b d z2 y2 x2"]:
         """Encode a whole volume of wavelet frames (no state) or the next slab of one."""
-        x = self.stem(bands.contiguous(memory_format=LAYOUT), state)
-        for i, stage in enumerate(self.stages):
-            x = run_blocks(stage, x, state, recompute=self.recompute)
-            if i < len(self.downs):
-                x = self.downs[i](x, state)
+        x = bands.contiguous(memory_format=LAYOUT)
+        for i in range(len(self.stages)):
+            parts = [self._stage(i, piece, state) for piece in self._pieces(i, x, state)]
+            x = parts[0] if len(parts) == 1 else torch.cat(parts, 0 if state is None else 2)
         x = run_blocks(self.final, x, state, recompute=self.recompute)
         return self.head(activate(self.norm(x)), state)
+
+    def _stage(self, i: int, x: Tensor, state: StreamState | None) -> Tensor:
+        x = run_blocks(self.stages[i], x if i else self.stem(x, state), state, recompute=self.recompute)
+        return self.downs[i](x, state) if i < len(self.downs) else x
+
+    def _pieces(self, i: int, x: Tensor, state: StreamState | None) -> list[Tensor]:
+        """A stage's input cut so that its activations stay small: by slices in a stream, else by items of the batch.
+
+        The first stages have nearly all of the memory and few weights, the last ones the reverse; so the first take many small pieces,
+        and the last few large ones, since each piece has the weights repacked. Not in training, and not where a cache is no concern.
+        """
+        if torch.is_grad_enabled() or x.device.type != "cpu":
+            return [x]
+        plane = x.shape[3] * x.shape[4] * self.widths[i]
+        if state is None:
+            return list(x.split(max(_PIECE_ELEMENTS // (plane * x.shape[2]), 1)))
+        step = self.downs[i].stride[0] if i < len(self.downs) else 1
+        length = max(_PIECE_ELEMENTS // (plane * x.shape[0]) // step, 1) * step
+        lead = length if state.seen(self.stages[i][0].conv1) else length + 1
+        return [piece for piece in (x[:, :, :lead], *x[:, :, lead:].split(length, 2)) if piece.shape[2]]

@@ -52,13 +52,14 @@ def slabs_of(x: Float[Tensor, "b c z y x"], num_slices: int) -> Iterator[Float[T
 def stream_chunks(
     slabs: Iterable[Tensor], stride: tuple[int, int, int], chunk_slices: int
 ) -> Iterator[tuple[Float[Tensor, "b 1 z y x"], tuple[int, int, int]]]:
-    """Slabs cut anew: slice 0 alone, then whole multiples of the depth stride, the last one padded.
+    """Slabs cut anew: first slice 0 with a chunk, then chunks of whole multiples of the depth stride, the last one padded.
 
     Yields each chunk with its size before padding.
     """
     if chunk_slices < stride[0]:
         raise ShapeError("a chunk must hold one slice of tokens", expected=f">= {stride[0]} slices", found=chunk_slices)
-    step, waiting, wanted, plane = chunk_slices // stride[0] * stride[0], None, 1, None
+    step, waiting, plane = chunk_slices // stride[0] * stride[0], None, None
+    wanted = step + 1
     for slab in slabs:
         require_volume(slab)
         if plane not in (None, (slab.shape[0], *slab.shape[3:])):
@@ -66,12 +67,12 @@ def stream_chunks(
         plane = (slab.shape[0], *slab.shape[3:])
         waiting = slab if waiting is None else torch.cat([waiting, slab], 2)
         while waiting.shape[2] >= wanted:
-            yield _chunk(waiting[:, :, :wanted], stride, is_start=wanted == 1)
+            yield _chunk(waiting[:, :, :wanted], stride, is_start=wanted > step)
             waiting, wanted = waiting[:, :, wanted:], step
     if waiting is None:
         raise ShapeError("a stream without a single slice", expected="at least one slab")
     if waiting.shape[2]:
-        yield _chunk(waiting, stride, is_start=False)
+        yield _chunk(waiting, stride, is_start=wanted > step)
 
 
 def _chunk(x: Tensor, stride: tuple[int, int, int], *, is_start: bool) -> tuple[Tensor, tuple[int, int, int]]:

@@ -174,7 +174,7 @@ class Tokenizer(nn.Module):
         """Slabs of a decoded volume, from the first slice on, at constant memory."""
         self._require_own(grid, any_mode=any_mode)
         state, left = StreamState(), grid.shape_vox[0]
-        starts = [0, *range(1, grid.shape[0], chunk_tokens)]
+        starts = [0, *range(chunk_tokens + 1, grid.shape[0], chunk_tokens)]
         for start, stop in zip(starts, [*starts[1:], grid.shape[0]], strict=True):
             part = _slice_tokens(grid, start, stop).to(self.device, self.dtype)
             bands = self.decoder(part, state)

@@ -13,7 +13,7 @@ from tokenizers3d.encoder import Encoder
 
 
 def encode_windows(
-    encoder: Encoder, frames: Float[Tensor, "b c z y x"], *, num_frames: int, windows_per_batch: int = 2
+    encoder: Encoder, frames: Float[Tensor, "b c z y x"], *, num_frames: int, windows_per_batch: int = 4
 ) -> Float[Tensor, "b d tz ty tx"]:
     """Latents of all windows of `num_frames + 1` wavelet frames, one every `num_frames`.
 
