@@ -17,14 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run all and show the leaderboards."""
     from vol3d.cli.console import print_json, print_table
-    from vol3d.evaluation.suite import run_suite
+    from vol3d.cli.model_options import experts_with_masks
+    from vol3d.evaluation.suite import Helpers, run_suite
 
-    labeller = None
+    labeller = extractor = None
     if not args.no_labels:
+        from data_prep.text.entities import extract_entities
         from data_prep.text.labels18 import label_report
 
-        labeller = label_report
-    summary = run_suite(args.suite, args.output, labeller=labeller)
+        labeller, extractor = label_report, extract_entities
+    summary = run_suite(args.suite, args.output, Helpers(labeller, extractor, experts_with_masks))
     if args.json:
         print_json(summary)
         return 0

@@ -1,15 +1,20 @@
-"""`vol3d evaluate vqa`: score a model's answers to questions about scans."""
+"""`vol3d evaluate vqa`: score a model's answers to questions about scans, after asking it where wanted."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vol3d.cli.evaluate_output import add_output_arguments, show
+from vol3d.cli.model_options import add_model_options
 
 if TYPE_CHECKING:
-    from vol3d.evaluation.results import MetricRow
-    from vol3d.evaluation.vqa_table import Item
+    from collections.abc import Sequence
+    from pathlib import Path
 
-SUMMARY = "score answers: choice, yes or no, numbers, categories; by subtype, group, organ and lesion size"
+    from vol3d.evaluation.results import MetricRow, ResultFile
+    from vol3d.evaluation.vqa_table import Item
+    from vol3d.evaluation.vqa_task import Asked
+
+SUMMARY = "score answers: choice, yes or no, numbers, categories, open text; by subtype, group, organ and lesion size; baselines beside"
 EXAMPLE = "vol3d evaluate vqa --questions questions.jsonl --predictions predictions.jsonl --format mc --json"
 
 
@@ -25,97 +30,193 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scorer", choices=("vol3d", "deeptumorvqa", "m3d"), default="vol3d", help="a published scorer's own rules, defects included"
     )
-    parser.add_argument("--train", metavar="FILE", help="training questions: adds the baseline that never sees a scan")
-    parser.add_argument("--run", metavar="SPEC", help="first ask a model: vol3d:NAME, hf:NAME or openai:URL#MODEL; its answers go to --predictions")
-    parser.add_argument("--scans", metavar="DIR", help="with --run: folder of IMAGE_ID.nii.gz; without it the model is asked blind")
-    parser.add_argument("--probe", metavar="NAME", help="with --run: change each scan first (blank, mirrored, shuffled_slices, ...)")
-    parser.add_argument("--feed", choices=("frames", "medgemma"), help="with --run: which pictures other people's models get")
-    parser.add_argument("--slices", type=int, metavar="N", help="with --run: at most so many pictures")
+    parser.add_argument("--no-entities", action="store_true", help="do not look for findings in open text")
+    _baseline_arguments(parser)
+    _run_arguments(parser)
     parser.add_argument("--model", default="", help="name of the model, for the provenance")
     add_output_arguments(parser)
 
 
+def _baseline_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--train", metavar="FILE", help="training questions: baselines learn there (else from the other patients, in five folds)")
+    parser.add_argument("--blind", metavar="FILE", help="the same model's answers without a scan, as a baseline")
+    parser.add_argument("--swapped", metavar="FILE", help="the same model's answers about another patient's scan, as a baseline")
+    parser.add_argument(
+        "--features", metavar="NPZ", help="arrays `features` and `ids` of the scans: `retrieved` then takes the most similar scan's answer"
+    )
+    parser.add_argument("--train-features", metavar="NPZ", help="the same for the scans of --train (default: those of --features)")
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="SPEC", help="first ask a model: vol3d:NAME, hf:NAME, m3d:NAME, merlin:, openai:URL#MODEL, module:Class; its answers go to --predictions")  # fmt: skip
+    parser.add_argument("--base", metavar="SPEC", help="with --run: also ask the model that it was made from, the same way, and compare the two")
+    parser.add_argument(
+        "--probe", metavar="NAME", help="with --run: change each scan first (blank, mirrored, ...); all of them: vol3d evaluate probes"
+    )
+    parser.add_argument("--no-model-baselines", action="store_true", help="with --run: do not ask the model blind and about swapped scans")
+    parser.add_argument(
+        "--prompts", metavar="FILE", help="with --run: candidate prompts (apart by lines of ---); each model takes its best on --validation"
+    )
+    parser.add_argument("--validation", metavar="FILE", help="with --prompts: validation questions, of other patients")
+    parser.add_argument("--validation-scans", metavar="DIR", help="with --prompts: their scans (default: --scans)")
+    parser.add_argument(
+        "--budget", type=int, metavar="N", help="with --prompts: validation questions per prompt, the same for every model (default all)"
+    )
+    add_model_options(parser)
+
+
 def run(args: argparse.Namespace) -> int:
-    """Score and show."""
+    """Ask where asked to, score and show."""
     from vol3d.evaluation.results import Provenance, ResultFile, hashes
-    from vol3d.evaluation.vqa_table import item_records, score_items, vqa_rows
 
-    decoding = _ask_model(args) if args.run else {}
-    items, predictions = _read(args)
-    settings = {"format": args.format, "mode": args.mode, "resamples": args.resamples, "seed": args.seed}
-    settings["predictions_without_question"] = len(set(predictions) - {item.qid for item in items})
-    data = hashes([args.questions, args.predictions, args.train])
-    if args.scorer != "vol3d":
-        rows = _published(args, items, predictions)
-        provenance = Provenance(scorer=f"{args.scorer} (compatibility)", model=args.model, data=data, settings={"format": args.format})
-        return show(ResultFile(task="vqa", rows=tuple(rows), provenance=provenance), args)
-    scored = score_items(items, predictions, mode=args.mode)
-    rows = [*vqa_rows(scored, num_resamples=args.resamples, seed=args.seed), *_blind(args, items)]
-    provenance = Provenance(scorer="vol3d-vqa", model=args.model or args.run or "", data=data, decoding=decoding, settings=settings)
-    return show(ResultFile(task="vqa", rows=tuple(rows), provenance=provenance, items=tuple(item_records(scored))), args)
+    asked = _ask(args, args.run, args.predictions) if args.run else None
+    if args.scorer == "vol3d":
+        result = _result(args, args.model or args.run or "", args.predictions, asked)
+        return show(result if not args.base else _with_base(args, result), args)
+    items, answers = _read(args, args.predictions)
+    rows = _published(args, items, _texts(answers))
+    data = hashes([args.questions, args.predictions])
+    provenance = Provenance(scorer=f"{args.scorer} (compatibility)", model=args.model, data=data, settings={"format": args.format})
+    return show(ResultFile(task="vqa", rows=tuple(rows), provenance=provenance), args)
 
 
-def _ask_model(args: argparse.Namespace) -> dict:
-    """Run the model on all questions that have no answer yet; gives what it was fed."""
+def _result(args: argparse.Namespace, name: str, predictions: str, asked: "Asked | None") -> "ResultFile":
+    from vol3d.evaluation.results import Provenance, ResultFile, hashes
+    from vol3d.evaluation.vqa_table import item_records
+    from vol3d.evaluation.vqa_task import answers_beside, score_model
+
+    items, answers = _read(args, predictions)
+    beside = {} if asked is None else answers_beside(asked)
+    for key in ("blind", "swapped"):
+        if asked is None and getattr(args, key):
+            beside[key] = _texts(_read_any(getattr(args, key)))
+    rows, scored = score_model(
+        items, answers, mode=args.mode, train=_train(args), beside=beside, likeness=_likeness(args), extractor=_extractor(args),
+        num_resamples=args.resamples, seed=args.seed,
+    )  # fmt: skip
+    settings = {"format": args.format, "mode": args.mode, "resamples": args.resamples, "seed": args.seed, "baselines_learn_from": "train" if args.train else "other patients of the test, 5 folds"}  # fmt: skip
+    settings["predictions_without_question"] = len({str(r.get("qid")) for r in answers} - {item.qid for item in items})
+    if asked is not None and asked.prompts is not None:
+        settings["prompt_choice"] = asked.prompts.record()
+    provenance = Provenance(
+        scorer="vol3d-vqa",
+        model=name,
+        prompts=asked.prompts.prompt if asked is not None and asked.prompts is not None else "",
+        decoding=dict(asked.decoding) if asked is not None else {},
+        data=hashes([args.questions, predictions, args.train, args.blind, args.swapped, args.features, args.train_features]),
+        settings=settings,
+    )
+    return ResultFile(task="vqa", rows=tuple(rows), provenance=provenance, items=tuple(item_records(scored)))
+
+
+def _ask(args: argparse.Namespace, spec: str, predictions: "str | Path") -> "Asked":
+    """Run a model on all questions that have no answer yet."""
     import numpy as np
 
     from vol3d.cli.console import progress
+    from vol3d.cli.model_options import answerer_of
     from vol3d.errors import ConfigError
-    from vol3d.evaluation.models.run import run_vqa
-    from vol3d.evaluation.models.specs import answerer_from
     from vol3d.evaluation.probes import PROBES
+    from vol3d.evaluation.prompt_choice import read_validation
     from vol3d.evaluation.results import read_records
+    from vol3d.evaluation.vqa_task import ask_model
 
     if not args.questions:
         raise ConfigError("--run needs --questions")
     if args.probe is not None and args.probe not in PROBES:
         raise ConfigError("no such probe", expected=" | ".join(PROBES), found=args.probe)
+    if bool(args.prompts) != bool(args.validation):
+        raise ConfigError("prompts are chosen on validation questions", expected="--prompts and --validation", found="one of them")
     records = read_records(args.questions)
-    answerer = answerer_from(args.run, feed=args.feed, slices=args.slices)
-    change, rng = None if args.probe is None else PROBES[args.probe].apply, np.random.default_rng(args.seed)
-    with progress("Asking", total=len(records)) as advance:
-        failures = run_vqa(
-            answerer,
-            records,
-            args.scans,
-            args.predictions,
-            form=args.format,
-            change=None if change is None else lambda volume: change(volume, rng),
-            on_progress=lambda done, total: advance(1, ""),
-        )
-    if failures == len(records):
-        raise ConfigError("every question failed", path=args.predictions, hint="The file holds each question's error.")
-    return {**answerer.settings, "probe": args.probe, "blind": args.scans is None, "failures": failures}
+    scans = args.validation_scans or args.scans
+    validation = read_validation(args.prompts, args.validation, scans, records, budget=args.budget, seed=args.seed) if args.prompts else None
+    probe, rng = PROBES[args.probe] if args.probe else None, np.random.default_rng(args.seed)
+    runs = len(records) * (1 if args.no_model_baselines or not args.scans else 3)
+    with progress(f"Asking {spec}", total=runs + (len(validation.prompts) * len(validation.records) if validation else 0)) as advance:
+        return ask_model(
+            answerer_of(args, spec), records, args.scans, predictions, form=args.format, validation=validation,
+            change=None if probe is None else lambda volume: probe.apply(volume, rng), beside=not args.no_model_baselines, seed=args.seed, on_progress=lambda done, total: advance(1, ""),
+        )  # fmt: skip
 
 
-def _read(args: argparse.Namespace) -> "tuple[list[Item], dict[str, str]]":
+def _with_base(args: argparse.Namespace, mine: "ResultFile") -> "ResultFile":
+    """The result with the base's score and the paired difference; the base's own result goes to OUTPUT.base.json."""
+    from pathlib import Path
+
     from vol3d.errors import ConfigError
-    from vol3d.evaluation.models.run import read_predictions
+    from vol3d.evaluation.compare import compare_results
+    from vol3d.evaluation.results import MetricRow, plain_row, write_result
+
+    if not args.run:
+        raise ConfigError("--base needs --run")
+    path = Path(args.predictions).with_name(f"{Path(args.predictions).name.removesuffix('.jsonl')}.base.jsonl")
+    base = _result(args, args.base, str(path), _ask(args, args.base, path))
+    if args.output:
+        write_result(base, Path(args.output).with_suffix(".base.json"))
+    found = compare_results(mine, base, by="all", num_resamples=args.resamples, seed=args.seed)["rows"][0]
+    score = base.find("score")
+    rows = [score.model_copy(update={"metric": "base/score"})] if score is not None else []
+    rows.append(MetricRow(metric="over_base/score", n=found["n"], value=found["value"], ci_low=found["ci_low"], ci_high=found["ci_high"]))
+    rows.append(plain_row("over_base/p_value", found["p_value"], found["n"]))
+    settings = {**mine.provenance.settings, "base": base.provenance.model_dump(mode="json")}
+    return mine.model_copy(update={"rows": (*mine.rows, *rows), "provenance": mine.provenance.model_copy(update={"settings": settings})})
+
+
+def _read(args: argparse.Namespace, predictions: str) -> "tuple[list[Item], Sequence[dict[str, Any]]]":
+    from vol3d.errors import ConfigError
     from vol3d.evaluation.readers import READERS
     from vol3d.evaluation.results import read_records
-    from vol3d.evaluation.vqa_table import item_from_record, predictions_by_qid
+    from vol3d.evaluation.vqa_table import item_from_record
 
     if args.reader:
-        return READERS[args.reader](args.predictions)
+        items, texts = READERS[args.reader](predictions)
+        return items, [{"qid": qid, "prediction": text} for qid, text in texts.items()]
     if not args.questions:
         raise ConfigError("--questions is needed", hint="Or name the project that wrote the predictions with --reader.")
-    items = [item_from_record(record, args.format) for record in read_records(args.questions)]
-    return items, predictions_by_qid(read_predictions(args.predictions) if args.run else read_records(args.predictions))
+    return [item_from_record(record, args.format) for record in read_records(args.questions)], _read_any(predictions)
 
 
-def _blind(args: argparse.Namespace, items: "list[Item]") -> "list[MetricRow]":
-    """The most frequent training answer per kind of question: what can be had without a scan."""
-    from vol3d.evaluation.baselines import majority_answers
+def _read_any(path: str) -> "list[dict[str, Any]]":
+    """Answers of a run of ours (whose errors are left out) or of any other file."""
     from vol3d.evaluation.results import read_records
-    from vol3d.evaluation.vqa_table import item_from_record, score_items, vqa_rows
 
-    if not args.train:
-        return []
-    answers = majority_answers([item_from_record(record, args.format) for record in read_records(args.train)], items)
-    if not answers:
-        return []
-    rows = vqa_rows(score_items(items, answers), num_resamples=args.resamples, seed=args.seed)
-    return [row.model_copy(update={"metric": f"baseline_majority/{row.metric}"}) for row in rows]
+    return [record for record in read_records(path) if "error" not in record]
+
+
+def _texts(answers: "Sequence[dict[str, Any]]") -> dict[str, str]:
+    from vol3d.evaluation.vqa_table import predictions_by_qid
+
+    return predictions_by_qid(answers)
+
+
+def _train(args: argparse.Namespace) -> "list[Item]":
+    from vol3d.evaluation.results import read_records
+    from vol3d.evaluation.vqa_table import item_from_record
+
+    return [item_from_record(record, args.format) for record in read_records(args.train)] if args.train else []
+
+
+def _likeness(args: argparse.Namespace) -> "dict[tuple[str, str], float] | None":
+    """Cosine of scans' features by (test scan, training scan)."""
+    from vol3d.evaluation.arrays import load_array
+    from vol3d.evaluation.retrieval import cosine
+
+    if not args.features:
+        return None
+    pairs = [
+        (load_array(path, "features"), [str(n) for n in load_array(path, "ids")]) for path in (args.features, args.train_features or args.features)
+    ]
+    (mine, names), (theirs, others) = pairs
+    table = cosine(mine, theirs)
+    return {(a, b): float(table[i, j]) for i, a in enumerate(names) for j, b in enumerate(others)}
+
+
+def _extractor(args: argparse.Namespace):
+    if args.no_entities:
+        return None
+    from data_prep.text.entities import extract_entities
+
+    return extract_entities
 
 
 def _published(args: argparse.Namespace, items: "list[Item]", predictions: dict[str, str]) -> "list[MetricRow]":

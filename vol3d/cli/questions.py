@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="TABLE", help="names of the masks' labels: totalseg, totalseg_mr, or a .json or .csv file")
     parser.add_argument("--resample-mask", action="store_true", help="bring masks of another grid to the scan's instead of refusing them")
     parser.add_argument("--phantoms", type=int, default=0, metavar="N", help="use N phantoms instead of scans")
+    parser.add_argument(
+        "--write-scans", metavar="DIR", help="with --phantoms: write each scan to DIR, and its masks to DIR/masks, to ask a model about"
+    )
     parser.add_argument("--phase", help="contrast phase where it is known: unenhanced, arterial, portal venous, ...")
     parser.add_argument("--families", nargs="+", metavar="NAME", help="abdomen, chest, brain (default: those that the masks speak about)")
     parser.add_argument("--per-subtype", type=int, metavar="N", help="at most N questions of a subtype per scan")
@@ -89,14 +92,22 @@ def _phantom_cases(args: argparse.Namespace) -> "list[Case]":
     seeds = range(args.seed, args.seed + args.phantoms)
     workers = min(args.phantoms, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(partial(_phantom_case, families=args.families), seeds, chunksize=4))
+        return list(pool.map(partial(_phantom_case, families=args.families, folder=args.write_scans), seeds, chunksize=4))
 
 
-def _phantom_case(seed: int, *, families: list[str] | None) -> "Case":
+def _phantom_case(seed: int, *, families: list[str] | None, folder: str | None) -> "Case":
+    from pathlib import Path
+
     from data_prep.questions import draft_case
     from vol3d.volume.phantom import random_phantom
+    from vol3d.volume.write import write_labels, write_volume
 
     body = random_phantom(seed)
+    if folder is not None:
+        name = f"{Path(body.volume.source).name}.nii.gz"
+        (Path(folder) / "masks").mkdir(parents=True, exist_ok=True)
+        write_volume(body.volume, Path(folder) / name)
+        write_labels(body.labels, Path(folder) / "masks" / name)
     sex, age, phase = (body.parameters.get(key) for key in ("sex", "age", "phase"))
     return draft_case(body.volume, body.labels, families=families, sex=sex, age=age, phase=phase if body.volume.modality == "CT" else None)
 

@@ -1,10 +1,10 @@
 """Does a model look at the scan? Changed scans whose right answers are known, and what a representation has left of its dimensions.
 
 A probe changes the scan in one way and says what a model that looks must do: `change` (its answers should fall to chance), `swap` (left and right
-must swap) or `stay` (a robust model answers as before).
+must swap) or `stay` (a robust model answers as before). Asking under them: probe_runs.py; what they did: probe_table.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vol3d.errors import ConfigError
-from vol3d.evaluation.results import MetricRow, plain_row, row
-from vol3d.evaluation.statistics import cluster_bootstrap, paired_permutation
+from vol3d.evaluation.results import MetricRow, plain_row
 from vol3d.volume.volume import Volume
 
 
@@ -85,33 +84,6 @@ PROBES: Mapping[str, Probe] = {
         Probe("half_covered", "change", _half_covered),
     )
 }
-
-
-def swapped(volumes: Sequence[Volume], patients: Sequence[object], rng: np.random.Generator) -> list[Volume]:
-    """For each item another patient's scan: the strongest question to a model that claims to look."""
-    names = [str(p) for p in patients]
-    if len(set(names)) < 2:
-        raise ConfigError("swapping scans needs at least two patients", found=len(set(names)))
-    return [volumes[int(rng.choice([i for i, name in enumerate(names) if name != own]))] for own in names]
-
-
-def probe_rows(
-    base: Sequence[float] | np.ndarray,
-    probed: Mapping[str, Sequence[float] | np.ndarray],
-    patients: Sequence[object] | np.ndarray | None,
-    *,
-    num_resamples: int = 2000,
-    seed: int = 0,
-) -> list[MetricRow]:
-    """Per probe: the score under it, and what it costs (base minus probed, paired, with its p-value as a row of its own)."""
-    rng = np.random.default_rng(seed)
-    rows = [row("base", cluster_bootstrap(base, patients, num_resamples=num_resamples, rng=rng))]
-    for name, scores in probed.items():
-        drop = np.asarray(base, float) - np.asarray(scores, float)
-        rows.append(row(f"{name}/score", cluster_bootstrap(scores, patients, num_resamples=num_resamples, rng=rng)))
-        rows.append(row(f"{name}/drop", cluster_bootstrap(drop, patients, num_resamples=num_resamples, rng=rng)))
-        rows.append(plain_row(f"{name}/p_value", paired_permutation(base, scores, patients, rng=rng), len(drop)))
-    return rows
 
 
 def effective_rank(features: Float[np.ndarray, "n d"]) -> float:

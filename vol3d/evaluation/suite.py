@@ -5,29 +5,38 @@
       - {name: demo, run: "vol3d:demo"}
       - {name: base, predictions: {mc: base.jsonl}}
     tasks:
-      - {name: mc, kind: vqa, questions: questions.jsonl, scans: scans, format: mc}
+      - {name: mc, kind: vqa, questions: questions.jsonl, scans: scans, format: mc, train: train.jsonl}
+      - {name: free, kind: vqa, questions: questions.jsonl, scans: scans, format: free,
+         prompts: prompts.txt, validation: val.jsonl, budget: 50}      # each model that is run takes its best prompt
       - {name: reports, kind: report, references: references.csv}
 
 The first model is compared with every other one. Paths are relative to the file.
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vol3d.contracts import EvidenceSource
 from vol3d.errors import ConfigError
 from vol3d.evaluation.compare import compare_results
+from vol3d.evaluation.entities import Extractor
 from vol3d.evaluation.leaderboard import leaderboard_rows, page
-from vol3d.evaluation.models.run import read_predictions, run_vqa
+from vol3d.evaluation.models.run import read_predictions
 from vol3d.evaluation.models.specs import answerer_from
+from vol3d.evaluation.prompt_choice import read_validation
 from vol3d.evaluation.report import Labeller, report_rows
 from vol3d.evaluation.report_files import pair, read_reports
 from vol3d.evaluation.results import Provenance, ResultFile, hashes, read_records, write_result
-from vol3d.evaluation.vqa_table import item_from_record, item_records, patient_of, predictions_by_qid, score_items, vqa_rows
+from vol3d.evaluation.vqa_table import item_from_record, item_records, patient_of
+from vol3d.evaluation.vqa_task import Asked, answers_beside, ask_model, score_model
 from vol3d.volume.atomic import atomic_path
+from vol3d.volume.volume import Volume
 
 
 class _Strict(BaseModel):
@@ -35,23 +44,35 @@ class _Strict(BaseModel):
 
 
 class ModelEntry(_Strict):
-    """A model: run it (`vol3d:NAME`, `hf:NAME`, `openai:URL#MODEL`), or read its answers per task."""
+    """A model: run it (a spec of `models/specs.py`), or read its answers per task."""
 
     name: str
     run: str | None = None
     predictions: dict[str, str] = Field(default_factory=dict)
     feed: str | None = None
     slices: int | None = None
+    max_new_tokens: int | None = None
+    trust_remote_code: bool = False
 
 
 class Task(_Strict):
-    """Something to score: questions about scans, or reports."""
+    """Something to score: questions about scans, or reports.
+
+    `masks` holds label files named as the scans, which join a vol3d model's experts. Baselines of a vqa task learn from `train`. With `prompts` and `validation` every model that is run chooses its prompt on the same
+    `budget` of validation questions per prompt (all of them where None).
+    """
 
     name: str
     kind: Literal["vqa", "report"]
     questions: str | None = None
     scans: str | None = None
+    masks: str | None = None
     format: Literal["mc", "free"] = "mc"
+    train: str | None = None
+    prompts: str | None = None
+    validation: str | None = None
+    validation_scans: str | None = None
+    budget: int | None = Field(default=None, gt=0)
     references: str | None = None
     metric: str | None = None
 
@@ -77,7 +98,21 @@ def read_suite(path: str | Path) -> Suite:
         raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", path=path, expected="name, models, tasks") from error
 
 
-def run_suite(path: str | Path, output: str | Path, *, labeller: Labeller | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Helpers:
+    """What the evaluation is given from outside its package.
+
+    Args:
+        labeller, extractor: of reports and open text; None: text overlap only.
+        experts: folder of masks (None: without) -> scan -> panel, for vol3d models; None: what is installed.
+    """
+
+    labeller: Labeller | None = None
+    extractor: Extractor | None = None
+    experts: "Callable[[str | Path | None], Callable[[Volume], EvidenceSource]] | None" = None
+
+
+def run_suite(path: str | Path, output: str | Path, helpers: Helpers = Helpers()) -> dict[str, Any]:
     """Run all, write `TASK/MODEL.json`, `TASK.html` and `suite.json` under `output`; gives what `suite.json` holds."""
     suite, base, folder = read_suite(path), Path(path).resolve().parent, Path(output)
     summary: dict[str, Any] = {
@@ -87,10 +122,10 @@ def run_suite(path: str | Path, output: str | Path, *, labeller: Labeller | None
     }
     for task in suite.tasks:
         (folder / task.name).mkdir(parents=True, exist_ok=True)
-        results = [_one(suite, task, model, base, folder, labeller) for model in suite.models]
+        results = [_one(suite, task, model, base, folder, helpers) for model in suite.models]
         for model, result in zip(suite.models, results, strict=True):
             write_result(result, folder / task.name / f"{model.name}.json")
-        metric = task.metric or ("score" if task.kind == "vqa" else "clinical/macro_f1" if labeller else "words/bleu_mean")
+        metric = task.metric or ("score" if task.kind == "vqa" else "clinical/macro_f1" if helpers.labeller else "words/bleu_mean")
         with atomic_path(folder / f"{task.name}.html") as temporary:
             temporary.write_text(page(results, metric=metric), encoding="utf-8")
         compared = (
@@ -106,32 +141,57 @@ def run_suite(path: str | Path, output: str | Path, *, labeller: Labeller | None
     return summary
 
 
-def _one(suite: Suite, task: Task, model: ModelEntry, base: Path, folder: Path, labeller: Labeller | None) -> ResultFile:
-    return _vqa(suite, task, model, base, folder) if task.kind == "vqa" else _report(suite, task, model, base, labeller)
+def _one(suite: Suite, task: Task, model: ModelEntry, base: Path, folder: Path, helpers: Helpers) -> ResultFile:
+    return _vqa(suite, task, model, base, folder, helpers) if task.kind == "vqa" else _report(suite, task, model, base, helpers.labeller)
 
 
-def _vqa(suite: Suite, task: Task, model: ModelEntry, base: Path, folder: Path) -> ResultFile:
+def _vqa(suite: Suite, task: Task, model: ModelEntry, base: Path, folder: Path, helpers: Helpers) -> ResultFile:
     if task.questions is None:
         raise ConfigError(f"task {task.name} has no questions", expected="questions: FILE")
     records = read_records(base / task.questions)
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"format": task.format, "resamples": suite.resamples, "seed": suite.seed}
+    beside: dict[str, dict[str, str]] = {}
+    decoding: dict[str, Any] = {}
+    prompt = ""
     if task.name in model.predictions:
         answers = base / model.predictions[task.name]
-        written = read_records(answers)
+        written = [record for record in read_records(answers) if "error" not in record]
     elif model.run:
-        answerer = answerer_from(model.run, feed=model.feed, slices=model.slices)
-        answers = folder / task.name / f"{model.name}.jsonl"
-        run_vqa(answerer, records, None if task.scans is None else base / task.scans, answers, form=task.format)
-        written, settings = read_predictions(answers), dict(answerer.settings)
+        asked = _ask(suite, task, model, records, base, folder, helpers)
+        answers, written, beside, decoding = asked.answers, read_predictions(asked.answers), answers_beside(asked), dict(asked.decoding)
+        if asked.prompts is not None:
+            settings["prompt_choice"], prompt = asked.prompts.record(), asked.prompts.prompt
     else:
         raise ConfigError(f"model {model.name} has no answers for task {task.name}", expected="run: SPEC, or predictions: {TASK: FILE}")
-    scored = score_items([item_from_record(r, task.format) for r in records], predictions_by_qid(written))
-    provenance = Provenance(
-        scorer="vol3d-vqa", model=model.name, data=hashes([base / task.questions, answers]), decoding=settings,
-        settings={"format": task.format, "resamples": suite.resamples, "seed": suite.seed},
-    )  # fmt: skip
-    rows = vqa_rows(scored, num_resamples=suite.resamples, seed=suite.seed)
+    train = [item_from_record(r, task.format) for r in read_records(base / task.train)] if task.train else []
+    items = [item_from_record(r, task.format) for r in records]
+    rows, scored = score_model(
+        items, written, train=train, beside=beside, extractor=helpers.extractor, num_resamples=suite.resamples, seed=suite.seed
+    )
+    files = [base / task.questions, answers, base / task.train if task.train else None]
+    provenance = Provenance(scorer="vol3d-vqa", model=model.name, prompts=prompt, data=hashes(files), decoding=decoding, settings=settings)
     return ResultFile(task=task.name, rows=tuple(rows), provenance=provenance, items=tuple(item_records(scored)))
+
+
+def _ask(suite: Suite, task: Task, model: ModelEntry, records: list[dict[str, Any]], base: Path, folder: Path, helpers: Helpers) -> Asked:
+    """Ask a model the questions of a task, with the prompt that it does best with on the task's validation questions."""
+    scans = None if task.scans is None else base / task.scans
+    validation = None
+    if task.prompts or task.validation:
+        if task.prompts is None or task.validation is None:
+            raise ConfigError(f"task {task.name} chooses prompts on nothing", expected="prompts: FILE and validation: FILE")
+        others = scans if task.validation_scans is None else base / task.validation_scans
+        validation = read_validation(base / task.prompts, base / task.validation, others, records, budget=task.budget, seed=suite.seed)
+    experts = None if helpers.experts is None else helpers.experts(None if task.masks is None else base / task.masks)
+    answerer = answerer_from(
+        str(model.run),
+        experts=experts,
+        trust_remote_code=model.trust_remote_code,
+        feed=model.feed,
+        slices=model.slices,
+        max_new_tokens=model.max_new_tokens,
+    )
+    return ask_model(answerer, records, scans, folder / task.name / f"{model.name}.jsonl", form=task.format, validation=validation, seed=suite.seed)
 
 
 def _report(suite: Suite, task: Task, model: ModelEntry, base: Path, labeller: Labeller | None) -> ResultFile:

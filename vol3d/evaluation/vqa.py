@@ -1,4 +1,4 @@
-"""Scores of single answers: choice, yes or no, number, category; and the parsers that they rest on.
+"""Scores of single answers: choice, yes or no, number, category, open text; and the parsers that they rest on.
 
 A score is always in [0, 1] and says whether the answer could be read. Numeric rules are kept apart by name, because the papers are not:
 `relative_accuracy` is DeepTumorVQA's (it calls it MRA), `mean_relative_accuracy` is VSI-Bench's (arXiv 2412.14171, eq. 1).
@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vol3d.evaluation.open_text import LONGEST_CATEGORY, answer_words, extra_scores, is_answer, token_f1
 from vol3d.evaluation.parsing import Mode, Quantity, parse_category, parse_choice, parse_number, parse_quantity, parse_yes_no
 from vol3d.evaluation.parsing.choice import read_options
 from vol3d.evaluation.parsing.text import clean, normalise
 
 __all__ = [
     "Kind", "Score", "answer_kind", "mean_relative_accuracy", "parse_category", "parse_choice", "parse_number", "parse_quantity",
-    "parse_yes_no", "read_options", "relative_accuracy", "score_answer", "score_category", "score_choice", "score_number", "score_yes_no",
+    "parse_yes_no", "read_options", "relative_accuracy", "score_answer", "score_category", "score_choice", "score_number", "score_text", "score_yes_no",
     "within_tolerance",
 ]  # fmt: skip
 
-Kind = Literal["choice", "yes_no", "number", "category"]
+Kind = Literal["choice", "yes_no", "number", "category", "text"]
 TOLERANCES = (0.05, 0.10, 0.20, 0.50)
 _MRA_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
@@ -105,16 +106,30 @@ def score_category(text: str, truth: str, categories: Sequence[str] = (), *, mod
     return Score(float(answer is not None and normalise(answer) == normalise(truth)), answer)
 
 
+def score_text(text: str, truth: str) -> Score:
+    """Token F1 of an answer in sentences; exact match, ROUGE-L and BLEU-1 beside it. What merely declines is unread.
+
+    >>> score_text("There is a cyst in the left kidney.", "A cyst in the left kidney").value > 0.7
+    True
+    """
+    said = is_answer(text)
+    return Score(token_f1(text, truth) if said else 0.0, clean(text) if said else None, extra_scores(text, truth))
+
+
 def answer_kind(answer: object) -> Kind:
-    """The kind of a free-form truth: yes or no, a number (a unit may follow), else a category.
+    """The kind of a free-form truth: yes or no, a number (a unit may follow), a category, or open text where it is longer than a few words.
 
     >>> answer_kind("Yes"), answer_kind("12.5 cm3"), answer_kind("segment 4")
     ('yes_no', 'number', 'category')
+    >>> answer_kind("There is a cyst of 12 mm in the upper pole of the left kidney.")
+    'text'
     """
     text = str(answer).strip()
     if text.lower().rstrip(".") in {"yes", "no"}:
         return "yes_no"
-    return "number" if re.fullmatch(r"[+-]?[\d.,]+(?:e[+-]?\d+)?\s*(?:cm3|mm3|cm|mm|ml|HU|%)?", text, re.I) else "category"
+    if re.fullmatch(r"[+-]?[\d.,]+(?:e[+-]?\d+)?\s*(?:cm3|mm3|cm|mm|ml|HU|%)?", text, re.I):
+        return "number"
+    return "text" if len(answer_words(text)) > LONGEST_CATEGORY else "category"
 
 
 def score_answer(
@@ -134,5 +149,7 @@ def score_answer(
     if kind == "number":
         quantity = parse_quantity(str(truth)) or Quantity(float(str(truth)), "")
         return score_number(text, quantity.value, unit or quantity.unit or None, mode=mode)
+    if kind == "text":
+        return score_text(text, str(truth))
     categories = list(options.values()) if isinstance(options, Mapping) else options
     return score_category(text, str(truth), categories, mode=mode)

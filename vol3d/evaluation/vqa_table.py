@@ -11,9 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from vol3d.errors import ConfigError
+from vol3d.evaluation.entities import Extractor
+from vol3d.evaluation.open_text import text_rows
 from vol3d.evaluation.parsing import Mode
 from vol3d.evaluation.parsing.text import normalise
-from vol3d.evaluation.results import MetricRow, row
+from vol3d.evaluation.ranking_metrics import calibration
+from vol3d.evaluation.results import MetricRow, plain_row, row
 from vol3d.evaluation.statistics import cluster_bootstrap
 from vol3d.evaluation.vqa import Kind, Score, answer_kind, read_options, score_answer
 
@@ -38,11 +41,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Scored:
-    """An item, what the model wrote (None: nothing), and its score."""
+    """An item, what the model wrote (None: nothing), its score, and the model's own probability of its answer where it gave one."""
 
     item: Item
     text: str | None
     score: Score
+    confidence: float | None = None
 
 
 def patient_of(image_id: str) -> str:
@@ -86,7 +90,7 @@ def item_from_record(record: Mapping[str, Any], form: Format) -> Item:
 
 def _kind_of(record: Mapping[str, Any], truth: object) -> Kind:
     """The record's own word on it, where it has one."""
-    known: Mapping[str, Kind] = {"yes_no": "yes_no", "number": "number", "category": "category"}
+    known: Mapping[str, Kind] = {"yes_no": "yes_no", "number": "number", "category": "category", "text": "text"}
     return known.get(str(record.get("answer_kind")), answer_kind(truth))
 
 
@@ -103,7 +107,15 @@ def predictions_by_qid(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def score_items(items: Sequence[Item], predictions: Mapping[str, str], *, mode: Mode = "strict") -> list[Scored]:
+def confidences_by_qid(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Qid -> the model's probability of its answer, where the prediction has one in 0..1."""
+    found = {str(r.get("qid", r.get("question_id", r.get("id")))): r.get("confidence") for r in records}
+    return {qid: float(value) for qid, value in found.items() if isinstance(value, int | float) and 0 <= value <= 1}
+
+
+def score_items(
+    items: Sequence[Item], predictions: Mapping[str, str], *, mode: Mode = "strict", confidences: Mapping[str, float] | None = None
+) -> list[Scored]:
     """Score all items; those without a prediction score 0, unread."""
     if items and not any(item.qid in predictions for item in items):
         raise ConfigError("no prediction belongs to any question", expected=f"ids such as {items[0].qid}", found=str(next(iter(predictions), None)))
@@ -111,12 +123,17 @@ def score_items(items: Sequence[Item], predictions: Mapping[str, str], *, mode: 
     for item in items:
         text = predictions.get(item.qid)
         score = score_answer(text or "", item.truth, kind=item.kind, unit=item.unit, options=item.options, mode=mode)
-        scored.append(Scored(item, text, score))
+        scored.append(Scored(item, text, score, (confidences or {}).get(item.qid)))
     return scored
 
 
-def vqa_rows(scored: Sequence[Scored], *, num_resamples: int = 2000, confidence: float = 0.95, seed: int = 0) -> list[MetricRow]:
-    """The table of one model: overall, parse rate, by kind, then by every group; intervals resample patients."""
+def vqa_rows(
+    scored: Sequence[Scored], *, num_resamples: int = 2000, confidence: float = 0.95, seed: int = 0, extractor: Extractor | None = None
+) -> list[MetricRow]:
+    """The table of one model: overall, parse rate, calibration, by kind, then by every group; intervals resample patients.
+
+    `extractor` finds the findings in open text; without it they are not compared.
+    """
     if not scored:
         raise ConfigError("no questions to score", expected="at least one")
     rng = np.random.default_rng(seed)
@@ -130,7 +147,16 @@ def vqa_rows(scored: Sequence[Scored], *, num_resamples: int = 2000, confidence:
     add("score", scored, lambda s: s.score.value)
     add("parse_rate", scored, lambda s: float(s.score.is_parsed))
     add("answered_rate", scored, lambda s: float(s.text is not None))
+    sure = [s for s in scored if s.confidence is not None]
+    add("calibration/mean_confidence", sure, lambda s: s.confidence or 0.0)
+    add("calibration/brier", sure, lambda s: (s.score.value - (s.confidence or 0.0)) ** 2)
+    right = np.array([int(s.score.value >= 0.5) for s in sure])
+    if len(sure):
+        rows.append(plain_row("calibration/ece", calibration(right, np.array([s.confidence or 0.0 for s in sure]))["ece"], len(sure)))
     _kind_rows(scored, add)
+    free = [s for s in scored if s.item.kind == "text"]
+    truths, texts, patients = [s.item.truth for s in free], [s.text or "" for s in free], [s.item.patient for s in free]
+    rows += text_rows(truths, texts, patients, extractor=extractor, num_resamples=num_resamples, seed=seed)
     for group in ("group", "subtype", "organ", "lesion_size"):
         for name in sorted({s.item.groups[group] for s in scored if group in s.item.groups}):
             add(f"{group}/{name}", [s for s in scored if s.item.groups.get(group) == name], lambda s: s.score.value)
@@ -162,6 +188,7 @@ def item_records(scored: Sequence[Scored]) -> list[dict[str, Any]]:
             "prediction": s.text,
             "parsed": s.score.parsed,
             "score": s.score.value,
+            **({} if s.confidence is None else {"confidence": s.confidence}),
         }
         for s in scored
     ]

@@ -1,23 +1,18 @@
-"""A model behind an OpenAI-compatible endpoint, asked directly or as an agent with tools; standard library only.
+"""A model behind an OpenAI-compatible endpoint, asked directly or as an agent with tools.
 
 Tool calls keep their ids, and every tool's answer carries the id that it belongs to: strict servers refuse anything else, and an evaluator that
 swallows that refusal grades it as a wrong answer.
 """
 
-import base64
-import io
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vol3d.errors import ConfigError, ResourceError
+from vol3d.errors import ConfigError
 from vol3d.evaluation.models.inputs import pictures
+from vol3d.inference.chat_endpoint import ChatEndpoint, data_url
 from vol3d.volume.volume import Volume
-
-_LONGEST_REPLY = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ class Endpoint:
     def answer(self, volume: Volume | None, prompt: str) -> str:
         """The reply; an agent's final one. `trajectory` then holds its calls."""
         images = pictures(volume, self.feed, self.slices) if volume is not None and self.slices else []
-        content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in images]
+        content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in images]
         messages: list[dict[str, Any]] = [{"role": "user", "content": [*content, {"type": "text", "text": prompt}]}]
         self.trajectory = []
         usable = self.tools if volume is not None else ()
@@ -111,26 +106,5 @@ class Endpoint:
         return {"role": "tool", "tool_call_id": call.get("id", ""), "content": result}
 
     def _chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model, "messages": list(messages), "temperature": 0, "max_tokens": self.max_tokens}
-        if tools:
-            body["tools"] = [tool.schema for tool in tools]
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.key}"} if self.key else {})}
-        request = urllib.request.Request(f"{self.base_url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
-                document = json.loads(response.read(_LONGEST_REPLY))
-            return dict(document["choices"][0]["message"])
-        except urllib.error.HTTPError as error:
-            with error:
-                said = error.read(300).decode(errors="replace")
-            raise ResourceError(f"the endpoint refused: {error.code} {said}", path=self.base_url) from error
-        except (OSError, json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
-            raise ResourceError(
-                f"no usable reply from the endpoint: {error}", path=self.base_url, hint="Is the server running, and the model's name right?"
-            ) from error
-
-
-def _data_uri(image: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        endpoint = ChatEndpoint(self.base_url, self.model, key=self.key, timeout_s=self.timeout_s, max_tokens=self.max_tokens)
+        return endpoint.complete(messages, [tool.schema for tool in tools])

@@ -2,7 +2,9 @@
 
 - `medgemma`: up to 85 axial slices, three windows as colour channels (MedGemma 1.5's CT notebook: -1024..1024, -135..215, 0..80 HU).
 - `frames`: axial slices at width 400, level 50 (DeepTumorVQA's pictures and videos), evenly spaced.
-- `m3d`: minimum and maximum to 0..1, 32 x 256 x 256 (M3D-LaMed); no window, spacing lost, as published.
+- `m3d`: minimum and maximum to 0..1, cropped to what is above the minimum, 32 x 256 x 256 (M3D-LaMed); no window, spacing lost, as published.
+  Slices as pictures show them (anterior first, the patient's right first). Their order is not documented; here it is inferior to superior,
+  the order of a NIfTI or DICOM array, which is what users hand in.
 - `merlin`: RAS, 1.5 x 1.5 x 3 mm, -1000..1000 HU to 0..1, cropped and padded to 224 x 224 x 160 (Merlin), x y z order.
 """
 
@@ -76,10 +78,18 @@ def frames(volume: Volume, *, slices: int = 16) -> "list[Image]":
 
 
 def m3d_volume(volume: Volume) -> Float[np.ndarray, "1 32 256 256"]:
-    """M3D's tensor: axial slices, minimum and maximum to 0..1, 32 x 256 x 256."""
-    small = resample(volume.canonical(), shape=(32, 256, 256)).numpy().astype(np.float32)
-    low, high = float(small.min()), float(small.max())
-    return ((small - low) / max(high - low, 1e-6))[None]
+    """M3D's tensor: axial slices, minimum and maximum to 0..1, foreground, 32 x 256 x 256 (scaled to the minimum and maximum of the whole scan)."""
+    scan = volume.canonical()
+    array = scan.numpy().astype(np.float32)
+    low, high = float(array.min()), float(array.max())
+    inside = array > low
+    if inside.any():
+        spans = [np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+        origin = (int(spans[0][0]), int(spans[1][0]), int(spans[2][0]))
+        stop = (int(spans[0][-1]) + 1, int(spans[1][-1]) + 1, int(spans[2][-1]) + 1)
+        scan = scan.crop(origin, tuple(b - a for a, b in zip(origin, stop, strict=True)))  # type: ignore[arg-type]
+    small = resample(scan, shape=(32, 256, 256)).numpy().astype(np.float32)[:, ::-1, ::-1]
+    return np.ascontiguousarray(np.clip((small - low) / max(high - low, 1e-6), 0.0, 1.0))[None]
 
 
 def merlin_volume(volume: Volume) -> Float[np.ndarray, "1 224 224 160"]:
@@ -96,6 +106,11 @@ def merlin_volume(volume: Volume) -> Float[np.ndarray, "1 224 224 160"]:
     return out[None]
 
 
+# Input by name: how it is made, and its shape.
+VOLUMES: Mapping[str, tuple[Callable[[Volume], np.ndarray], tuple[int, ...]]] = {
+    "m3d": (m3d_volume, (1, 32, 256, 256)),
+    "merlin": (merlin_volume, (1, 224, 224, 160)),
+}
 PICTURES: Mapping[str, Callable[..., "list[Image]"]] = {"medgemma": medgemma, "frames": frames}
 
 

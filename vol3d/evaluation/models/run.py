@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vol3d.errors import ConfigError
-from vol3d.evaluation.models import Answerer
-from vol3d.evaluation.models.prompts import prompt_for
+from vol3d.evaluation.models import Answerer, reply_of
+from vol3d.evaluation.models.prompts import DEFAULT, prompt_for, prompt_id
 from vol3d.volume.read import read_volume
 from vol3d.volume.volume import Volume
 
@@ -38,9 +38,13 @@ def run_vqa(
     *,
     form: Literal["mc", "free"] = "mc",
     change: Callable[[Volume], Volume] | None = None,
+    instead: Mapping[str, str] | None = None,
+    template: str = DEFAULT,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write `{"qid", "image_id", "prediction"}` lines to `output`; gives the number of failures of this run.
+    """Write `{"qid", "image_id", "prompt", "prediction"}` lines to `output`; gives the number of failures of this run.
+
+    `confidence` and `status` join the line where the model gives them.
 
     Args:
         answerer: the model.
@@ -49,10 +53,15 @@ def run_vqa(
         output: JSON lines; answers that are there already are kept, errors are asked again.
         form: multiple choice or free form.
         change: applied to each scan first (a probe).
+        instead: image_id -> the scan that is shown in its place (a probe).
+        template: the words around the question.
         on_progress: called with the number of questions done and in all.
+
+    Errors: ConfigError for missing scans, and for a file that holds answers to another prompt.
     """
-    paths = {} if scans is None else _locate(scans, records)
-    done = _finished(Path(output))
+    shown = {str(r["image_id"]): str(r["image_id"]) if instead is None else instead[str(r["image_id"])] for r in records}
+    paths = {} if scans is None else _locate(scans, set(shown.values()))
+    done = _finished(Path(output), prompt_id(template))
     waiting: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         if str(record["qid"]) not in done:
@@ -60,12 +69,15 @@ def run_vqa(
     failures, count = 0, len(records) - sum(map(len, waiting.values()))
     with Path(output).open("a", encoding="utf-8") as file:
         for image_id, questions in waiting.items():
-            volume = None if scans is None else read_volume(paths[image_id])
+            volume = None if scans is None else read_volume(paths[shown[image_id]])
             volume = change(volume) if change is not None and volume is not None else volume
             for record in questions:
-                line: dict[str, Any] = {"qid": str(record["qid"]), "image_id": image_id}
+                line: dict[str, Any] = {"qid": str(record["qid"]), "image_id": image_id, "prompt": prompt_id(template)}
                 try:
-                    line["prediction"] = answerer.answer(volume, prompt_for(record, form))
+                    reply = reply_of(answerer, volume, prompt_for(record, form, template))
+                    line["prediction"] = reply.text
+                    line |= {"confidence": reply.confidence} if reply.confidence is not None else {}
+                    line |= {"status": reply.status} if reply.status else {}
                 except Exception as error:  # noqa: BLE001 - one question must not end a night's run; it is asked again next time
                     failures += 1
                     line["error"] = f"{type(error).__name__}: {error}"
@@ -77,8 +89,7 @@ def run_vqa(
     return failures
 
 
-def _locate(scans: str | Path, records: Sequence[Mapping[str, Any]]) -> dict[str, Path]:
-    names = {str(r["image_id"]) for r in records}
+def _locate(scans: str | Path, names: set[str]) -> dict[str, Path]:
     found = {name: find_scan(scans, name) for name in names}
     missing = sorted(name for name, path in found.items() if path is None)
     if missing:
@@ -91,8 +102,11 @@ def _locate(scans: str | Path, records: Sequence[Mapping[str, Any]]) -> dict[str
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _finished(path: Path) -> set[str]:
-    """Questions that have an answer; a line that was cut off by a crash counts as not there."""
+def _finished(path: Path, prompt: str) -> set[str]:
+    """Questions that have an answer; a line that was cut off by a crash counts as not there.
+
+    Errors: ConfigError where the answers were given to another prompt.
+    """
     if not path.exists():
         return set()
     done = set()
@@ -102,6 +116,8 @@ def _finished(path: Path) -> set[str]:
         except json.JSONDecodeError:
             continue
         if "prediction" in record:
+            if record.get("prompt", "default") != prompt:
+                raise ConfigError("the file holds answers to another prompt", path=path, expected=prompt, found=record.get("prompt", "default"), hint="Write to another file.")  # fmt: skip
             done.add(record["qid"])
     return done
 
