@@ -34,7 +34,7 @@ _NAMES: dict[Quantity, tuple[str, ...]] = {
 class Tolerance:
     """How far a number may lie from the measured one: the larger of a share of it and a fixed amount, plus half of its last digit.
 
-    A length may also miss by a voxel of the slice, which is what a mask can be off by at its edge. 2 mm is about what two readers differ by on lung nodules (95% limits of 1.7 mm: Revel 2004, Radiology 231:453).
+    A length may also miss by one and a half voxels of the slice, for a mask's edges are that coarse. 2 mm is about what two readers differ by on lung nodules (95% limits of 1.7 mm: Revel 2004, Radiology 231:453).
     """
 
     share: float = 0.1
@@ -44,7 +44,7 @@ class Tolerance:
 
     def of(self, quantity: Quantity, measured: float, resolution: float, voxel_mm: float = 0.0) -> float:
         """The allowed difference from a measured value."""
-        fixed = {"length": max(self.length_mm, voxel_mm), "volume": self.volume_ml, "attenuation": self.attenuation_hu}[quantity]
+        fixed = {"length": max(self.length_mm, 1.5 * voxel_mm), "volume": self.volume_ml, "attenuation": self.attenuation_hu}[quantity]
         return max(self.share * abs(measured), fixed) + resolution
 
 

@@ -33,7 +33,7 @@ _BEFORE: tuple[tuple[Bound, re.Pattern[str]], ...] = (
     ("largest", re.compile(r"(?:\bup to|\blargest(?: \w+){0,4}|\bmaximum(?: \w+){0,3}|\bthe longest(?: \w+){0,2})\W*$", re.IGNORECASE)),
 )
 _DENIED = re.compile(r"\b(?:no|not|without|none)\b", re.IGNORECASE)
-_EARLIER_AFTER = re.compile(r"[^.;)]{0,25}\b(?:previous|prior|earlier|old)\b", re.IGNORECASE)
+_EARLIER_AFTER = re.compile(r"[^.;()]{0,25}\b(?:previous|prior|earlier|old)\b", re.IGNORECASE)
 _EARLIER_BEFORE = re.compile(r"\b(?:previous(?:ly)?|prior|formerly|was measured(?: as)?)\b[^.;)]{0,20}$", re.IGNORECASE)
 _DISTANCE = re.compile(
     r"\s*(?:(?:far |away )?from|proximal|distal|above|below|cranial|caudal|superior to|inferior to|apart|deep to|beyond|distance)\b", re.IGNORECASE

@@ -102,6 +102,58 @@ def test_report_with_baselines(tmp_path, capsys):
     assert published["BLEU_1"]["value"] == pytest.approx(1.0, abs=1e-6)
 
 
+def _reports(path, texts):
+    path.write_text(json.dumps({f"s{i}": text for i, text in enumerate(texts)}))
+    return path
+
+
+def test_report_has_a_floor_without_any_training_file(tmp_path, capsys):
+    texts = [f"The lungs are clear. A {i} mm nodule is seen in the right lung." if i % 2 else "The lungs are clear. No nodule." for i in range(12)]
+    references, hypotheses = _reports(tmp_path / "ref.json", texts), _reports(tmp_path / "hyp.json", texts)
+    document = _run(capsys, "report", "--references", references, "--hypotheses", hypotheses, "--no-labels", "--resamples", "20", "--json")
+    rows = _rows(document)
+    for baseline in ("constant", "retrieved_by_text", "shuffled", "other_patient"):
+        assert rows[f"baseline_{baseline}/words/bleu_4"]["value"] < 1.0 - 1e-6, baseline
+    assert set(document["provenance"]["settings"]["not_computed"]) <= {"sacrebleu", "rouge_score", "meteor_nltk", "meteor_coco"}
+    assert main(["evaluate", "report", "--references", str(references), "--hypotheses", str(hypotheses), "--no-labels", "--resamples", "5"]) == 0
+    missing = document["provenance"]["settings"]["not_computed"]
+    assert all(f"not computed: {name}:" in " ".join(capsys.readouterr().out.split()) for name in list(missing)[:1])
+
+
+def test_report_retrieved_by_features(tmp_path, capsys):
+    train = [f"Report number {i} of the training set." for i in range(4)]
+    files = {"train": _reports(tmp_path / "train.json", train), "ref": _reports(tmp_path / "ref.json", train[2:])}
+    np.savez(tmp_path / "train.npz", features=np.eye(4), ids=np.array([f"s{i}" for i in range(4)]))
+    np.savez(tmp_path / "test.npz", features=np.eye(4)[[2, 3]], ids=np.array(["s0", "s1"]))
+    arguments = ["report", "--references", files["ref"], "--hypotheses", files["ref"], "--train", files["train"], "--no-labels", "--resamples", "5"]
+    found = _rows(_run(capsys, *arguments, "--features", tmp_path / "test.npz", "--train-features", tmp_path / "train.npz", "--json"))
+    assert found["baseline_retrieved/vlm3d/bleu_1"]["value"] == pytest.approx(1.0)
+    assert main(["evaluate", *map(str, arguments), "--features", str(tmp_path / "test.npz")]) == 2
+    assert "--train-features" in capsys.readouterr().err
+
+
+def test_report_numbers_against_measurements(tmp_path, capsys):
+    """One of two scans has measurements; its altered number is named in the output file."""
+    good, altered = "The liver has a volume of 1450 ml.", "The liver has a volume of 950 ml."
+    references = _reports(tmp_path / "ref.json", [good, good])
+    hypotheses = _reports(tmp_path / "hyp.json", [altered, altered])
+    liver = {"name": "volume", "value": 1450.0, "unit": "ml", "structure": "liver", "component": None, "method": "", "mask_id": "", "status": "found"}
+    folder = tmp_path / "measured"
+    folder.mkdir()
+    (folder / "s0.json").write_text(json.dumps({"measurements": [{**liver, "id": "liver/all/volume"}], "statuses": {"liver": "found"}}))
+    arguments = ["report", "--references", references, "--hypotheses", hypotheses, "--measurements", folder, "--no-labels", "--resamples", "20"]
+    rows = _rows(_run(capsys, *arguments, "--output", tmp_path / "out.json", "--json"))
+    assert (rows["numbers/agree_share"]["value"], rows["reference/numbers/agree_share"]["value"]) == (0.0, 1.0)
+    assert rows["numbers/measurable_share"]["value"] == 0.5
+    listed = [item["numbers"] for item in json.loads((tmp_path / "out.json").read_text())["items"]]
+    assert listed[0][0] == {
+        "verdict": "disagree", "number": "950 ml", "sentence": altered, "structure": "liver", "measured": [1450.0], "unit": "ml",
+        "why": "measured otherwise",
+    }  # fmt: skip
+    assert listed[1][0]["why"] == "no measurements of this scan"
+    assert main(["evaluate", *map(str, arguments[:-4]), str(tmp_path), "--no-labels"]) == 2
+
+
 def test_one_constant_report_scores_like_published_models(shared_real, tmp_path, capsys):
     """On 300 of the 800 reports, to be quick; on all of them it is 0.478 (docs/evaluation.md), where a published model has 0.439."""
     with (shared_real / "ct_rate_reports" / "reports_and_labels_800.csv").open(newline="") as file:
