@@ -8,6 +8,7 @@ from vol3d.cli.scan_options import add_scan_options
 
 if TYPE_CHECKING:
     from vol3d.contracts import Answer
+    from vol3d.inference.chat_loop import ChatModel
     from vol3d.vlm.model import VisionLanguageModel
 
 SUMMARY = "answer a question about a scan, with the measurements that the answer rests on"
@@ -37,21 +38,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def ask_scan(args: argparse.Namespace, model: "VisionLanguageModel | None" = None) -> "tuple[Answer, str | None]":
+def ask_scan(args: argparse.Namespace, model: "VisionLanguageModel | ChatModel | None" = None) -> "tuple[Answer, str | None]":
     """The answer to a command line, and the path of its page where one was wanted.
 
     The model is loaded after the scan was read, so that a scan that cannot be read is refused at once.
     """
     from vol3d.cli.read_options import read_scan
     from vol3d.cli.report_files import write_text
-    from vol3d.cli.scan_options import evidence_source
+    from vol3d.cli.scan_options import evidence_source, model_from
     from vol3d.inference import pipeline
     from vol3d.page import render_page
-    from vol3d.vlm.model import load_model
 
     volume = read_scan(args.scan, args)
     experts = evidence_source(args, volume)
-    model = model or load_model(args.model)
+    model = model or model_from(args)
     session = pipeline.open_session(volume, model=model, experts=experts)
     answer = pipeline.answer_question(session, args.question, model=model, choices=args.choice)
     if args.page:

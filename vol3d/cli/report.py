@@ -10,6 +10,7 @@ from vol3d.cli.scan_options import add_scan_options
 from vol3d.errors import Vol3dError
 
 if TYPE_CHECKING:
+    from vol3d.inference.chat_loop import ChatModel
     from vol3d.vlm.model import VisionLanguageModel
     from vol3d.volume.volume import Volume
 
@@ -33,13 +34,13 @@ def run(args: argparse.Namespace) -> int:
     """Report on all scans; 0 when all went well, 1 when some of several failed. A single scan that is refused raises."""
     from vol3d.cli.console import print_json, progress, stdout_to_stderr
     from vol3d.cli.report_files import expand_scans, output_names
-    from vol3d.vlm.model import load_model
+    from vol3d.cli.scan_options import model_from
 
     scans = expand_scans(args.scans)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     # Loaded once, after the first scan was read: one scan that cannot be read is refused at once.
-    load = cache(lambda: load_model(args.model))
+    load = cache(lambda: model_from(args))
     results = []
     with stdout_to_stderr(), progress("Reports", total=len(scans)) as advance:
         for scan, name in zip(scans, output_names(scans), strict=True):
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(result["status"] == "failed" for result in results) else 0
 
 
-def report_scan(volume: "Volume", base: Path, model: "VisionLanguageModel", args: argparse.Namespace) -> dict[str, Any]:
+def report_scan(volume: "Volume", base: Path, model: "VisionLanguageModel | ChatModel", args: argparse.Namespace) -> dict[str, Any]:
     """Report on one scan and write `base`.html and `base`.json; returns what the JSON holds."""
     from vol3d.cli.report_files import write_json, write_text
     from vol3d.cli.scan_options import evidence_source
@@ -76,7 +77,9 @@ def report_scan(volume: "Volume", base: Path, model: "VisionLanguageModel", args
     return content
 
 
-def _report_or_reason(scan: Path, base: Path, load: "Callable[[], VisionLanguageModel]", args: argparse.Namespace, *, alone: bool) -> dict[str, Any]:
+def _report_or_reason(
+    scan: Path, base: Path, load: "Callable[[], VisionLanguageModel | ChatModel]", args: argparse.Namespace, *, alone: bool
+) -> dict[str, Any]:
     from vol3d.cli.read_options import read_scan
 
     if args.skip_existing and base.with_name(base.name + ".json").exists():

@@ -7,6 +7,8 @@ from vol3d.cli.read_options import add_read_options
 
 if TYPE_CHECKING:
     from vol3d.contracts import EvidenceSource
+    from vol3d.inference.chat_loop import ChatModel
+    from vol3d.vlm.model import VisionLanguageModel
     from vol3d.volume.volume import Volume
 
 
@@ -15,8 +17,26 @@ def add_scan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", metavar="FILE", help="your own masks: a label file, or a folder of STRUCTURE.nii.gz; they join the experts")
     parser.add_argument("--labels", metavar="TABLE", help="names of the mask's labels: totalseg, totalseg_mr, 1=NAME,2=NAME, or a .json or .csv file")
     parser.add_argument("--resample-mask", action="store_true", help="bring a mask of another grid to the scan's instead of refusing it")
-    parser.add_argument("--model", default="demo", metavar="NAME", help="model name or folder (default: demo, which ships with vol3d)")
+    parser.add_argument(
+        "--model",
+        default="demo",
+        metavar="NAME",
+        help="model name or folder (default: demo, which ships with vol3d), or openai:URL#MODEL: a chat model behind an OpenAI-compatible "
+        "endpoint, whose key is read from OPENAI_API_KEY; pictures of the scan are sent there",
+    )
+    parser.add_argument(
+        "--slices", type=int, default=6, metavar="N", help="slices that a model behind an endpoint is shown; 0: text only (default: 6)"
+    )
     add_read_options(parser)
+
+
+def model_from(args: argparse.Namespace) -> "VisionLanguageModel | ChatModel":
+    """The model that `--model` names."""
+    from vol3d.inference.chat_endpoint import PREFIX
+    from vol3d.inference.chat_loop import ChatModel
+    from vol3d.vlm.model import load_model
+
+    return ChatModel.from_spec(args.model, slices=args.slices) if args.model.startswith(PREFIX) else load_model(args.model)
 
 
 def evidence_source(args: argparse.Namespace, volume: "Volume", *, pictures_per_plane: int = 1) -> "EvidenceSource":

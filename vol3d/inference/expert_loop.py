@@ -22,8 +22,34 @@ MAX_HOPS = 3
 MOST_ARGUMENTS = 8
 
 
+class Gathering:
+    """A scan and the evidence on it so far: what a session holds, whatever kind of model reads it."""
+
+    volume: Volume
+    source: EvidenceSource
+    evidence: Evidence
+    asked: dict[ExpertCall, None]
+
+    def gather(self, call: ExpertCall, trace: list[TraceStep], *, by: str) -> None:
+        """Run one call, once, and keep what it brings."""
+        if call in self.asked:
+            trace.append(TraceStep(step=len(trace) + 1, call=str(call), status="reused", seconds=0.0, detail=by))
+            return
+        start = time.perf_counter()
+        new = self.source.gather(self.volume, call)
+        self.asked[call] = None
+        self.evidence = merge(self.evidence, new)
+        states = ", ".join(f"{name} {status}" for name, status in new.statuses.items() if name in call.arguments)
+        why = next((f"; {sentence.text}" for sentence in new.sentences if sentence.status is Status.FAILED), "")
+        trace.append(
+            TraceStep(
+                step=len(trace) + 1, call=str(call), status=_worst(new), seconds=round(time.perf_counter() - start, 3), detail=f"{by}; {states}{why}"
+            )
+        )
+
+
 @dataclass
-class Session:
+class Session(Gathering):
     """One scan being read: its voxels, what the model sees of it, and all evidence so far. Questions share it."""
 
     volume: Volume
@@ -41,22 +67,6 @@ class Session:
                 if structure in labels.structures and (mask := labels.mask(structure)).any():
                     return encode_view(self.tokenizer, self.view, mask=mask_on_view(mask, labels.affine, self.view))
         return self.visuals
-
-    def gather(self, call: ExpertCall, trace: list[TraceStep], *, by: str) -> None:
-        """Run one call, once, and keep what it brings."""
-        if call in self.asked:
-            trace.append(TraceStep(step=len(trace) + 1, call=str(call), status="reused", seconds=0.0, detail=by))
-            return
-        start = time.perf_counter()
-        new = self.source.gather(self.volume, call)
-        self.asked[call] = None
-        self.evidence = merge(self.evidence, new)
-        states = ", ".join(f"{name} {status}" for name, status in new.statuses.items() if name in call.arguments)
-        trace.append(
-            TraceStep(
-                step=len(trace) + 1, call=str(call), status=_worst(new), seconds=round(time.perf_counter() - start, 3), detail=f"{by}; {states}"
-            )
-        )
 
 
 @dataclass(frozen=True)

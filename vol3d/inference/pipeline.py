@@ -7,15 +7,17 @@ scan --read--> Volume --view--> tokens --------------------------------+
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vol3d.contracts import Answer, Evidence, EvidenceSource, Measurement, Report, Status, TraceStep
 from vol3d.errors import CheckpointError, ExpertError
-from vol3d.inference import expert_loop
-from vol3d.inference.expert_loop import Draft, Session
+from vol3d.inference import chat_loop, expert_loop
+from vol3d.inference.chat_loop import ChatModel, ChatSession
+from vol3d.inference.expert_loop import Draft, Gathering, Session
 from vol3d.inference.grounding import Finding, check_answer, mentioned
 from vol3d.inference.writing import write_report
 from vol3d.vlm import prompt
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from vol3d.vlm.model import VisionLanguageModel
 
 logger = logging.getLogger(__name__)
-
 _TELLING = ("volume", "side", "num_components", "kidney_volume_difference")
 
 
@@ -35,7 +36,7 @@ def ask(
     scan: str | Path | Volume,
     question: str,
     *,
-    model: "VisionLanguageModel | None" = None,
+    model: "VisionLanguageModel | ChatModel | None" = None,
     experts: EvidenceSource | None = None,
     choices: Sequence[str] = (),
 ) -> Answer:
@@ -44,7 +45,7 @@ def ask(
     Args:
         scan: a path that `read_volume` takes, or a Volume.
         question: in English.
-        model: from `vol3d.load_model`; the demo model where None.
+        model: from `vol3d.load_model`, or a ChatModel behind an endpoint; the demo model where None.
         experts: a panel of experts; the installed default where None.
         choices: when given, the answer is one of them.
 
@@ -62,7 +63,7 @@ def ask(
 
 
 def report(
-    scan: str | Path | Volume, *, model: "VisionLanguageModel | None" = None, experts: EvidenceSource | None = None
+    scan: str | Path | Volume, *, model: "VisionLanguageModel | ChatModel | None" = None, experts: EvidenceSource | None = None
 ) -> tuple[Report, Evidence]:
     """Write a report of one scan: all experts of its modality run, the model writes, every sentence is checked."""
     model = model or _default_model()
@@ -73,8 +74,13 @@ def report(
     return write_report(session, model, trace), session.evidence
 
 
-def open_session(scan: str | Path | Volume, *, model: "VisionLanguageModel", experts: EvidenceSource | None = None) -> Session:
+def open_session(
+    scan: str | Path | Volume, *, model: "VisionLanguageModel | ChatModel", experts: EvidenceSource | None = None
+) -> Session | ChatSession:
     """Read a scan and show it to the model; several questions can share the session and its evidence."""
+    if isinstance(model, ChatModel):
+        volume = scan if isinstance(scan, Volume) else read_volume(scan)
+        return ChatSession(volume.with_array(volume.numpy()), experts or default_experts(), _facts_of_the_scan(volume))
     if model.tokenizer3d is None:
         raise CheckpointError(
             "the model has no tokenizer and so cannot see scans", hint="Give it one with model.attach_tokenizer(Tokenizer.load(...))."
@@ -92,9 +98,12 @@ def open_session(scan: str | Path | Volume, *, model: "VisionLanguageModel", exp
     )
 
 
-def answer_question(session: Session, question: str, *, model: "VisionLanguageModel", choices: Sequence[str] = ()) -> Answer:
+def answer_question(
+    session: Session | ChatSession, question: str, *, model: "VisionLanguageModel | ChatModel", choices: Sequence[str] = ()
+) -> Answer:
     """Let the model and its experts work on a question, then check the draft against the evidence."""
-    draft, trace = expert_loop.run(session, question, model.say, choices=choices)
+    talk = _conversation(session, question, model)
+    draft, trace = talk(choices=choices)
     cards = session.source.cards(session.volume.modality)
     structures = expert_loop.offered(mentioned(question, session.source.vocabulary()), cards, question) or draft.structures
     missing = [s for s in structures if s not in session.evidence.statuses]
@@ -102,10 +111,21 @@ def answer_question(session: Session, question: str, *, model: "VisionLanguageMo
         # The model answered without asking, or asked for something else: the question names the structure, so it is looked at.
         for call in expert_loop.calls_for(missing, cards):
             session.gather(call, trace, by="asked by the pipeline: the question names it")
-        draft, more = expert_loop.run(session, question, model.say, choices=choices, structures=structures, max_hops=0)
+        draft, more = talk(choices=choices, structures=structures, max_hops=0)
         trace += [step.model_copy(update={"step": len(trace) + i + 1}) for i, step in enumerate(more)]
     finding = _check(draft, question, structures, session.evidence)
     return _to_answer(session, question, draft, structures, finding, tuple(trace), choices)
+
+
+def _conversation(
+    session: Session | ChatSession, question: str, model: "VisionLanguageModel | ChatModel"
+) -> Callable[..., tuple[Draft, list[TraceStep]]]:
+    """The expert loop in the model's own way of talking: calls in its text, or tool calls."""
+    if isinstance(model, ChatModel):
+        return partial(chat_loop.run, session, question, model)
+    if not isinstance(session, Session):
+        raise CheckpointError("the session was opened for a model behind an endpoint", hint="Open it with open_session(scan, model=model).")
+    return partial(expert_loop.run, session, question, model.say)
 
 
 def default_experts() -> EvidenceSource:
@@ -123,7 +143,7 @@ def _check(draft: Draft, question: str, structures: Sequence[str], evidence: Evi
 
 
 def _to_answer(
-    session: Session,
+    session: Gathering,
     question: str,
     draft: Draft,
     structures: Sequence[str],

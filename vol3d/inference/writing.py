@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vol3d.contracts import Claim, Evidence, Report, Status, TraceStep
-from vol3d.inference.expert_loop import Session, evidence_lines
+from vol3d.inference import chat_loop
+from vol3d.inference.chat_loop import ChatModel
+from vol3d.inference.expert_loop import Gathering, Session, evidence_lines
 from vol3d.inference.grounding import check_sentence, denies, mentioned
 from vol3d.vlm import prompt
 
@@ -19,7 +21,7 @@ _PER_PROMPT = 3
 _ORGANS_FIRST = ("lung", "heart", "aorta", "liver", "spleen", "kidney", "pancreas", "brain", "airway", "bone", "body")
 
 
-def write_report(session: Session, model: "VisionLanguageModel", trace: list[TraceStep]) -> Report:
+def write_report(session: Gathering, model: "VisionLanguageModel | ChatModel", trace: list[TraceStep]) -> Report:
     """Findings in groups of a few structures, then an impression; claims point at their measurements."""
     evidence = session.evidence
     chosen = worth_writing(evidence)
@@ -51,7 +53,7 @@ def worth_writing(evidence: Evidence) -> list[str]:
     return list(dict.fromkeys([*lesions, *organs, *absent]))[:MOST_STRUCTURES]
 
 
-def _write_group(session: Session, model: "VisionLanguageModel", group: Sequence[str], trace: list[TraceStep]) -> list[Claim]:
+def _write_group(session: Gathering, model: "VisionLanguageModel | ChatModel", group: Sequence[str], trace: list[TraceStep]) -> list[Claim]:
     asked = f"Describe: {', '.join(prompt.words(s) for s in group)}."
     text = _say(session, model, group, asked, trace)
     if text.strip().rstrip(".").lower() == prompt.DOUBTFUL:
@@ -71,7 +73,9 @@ def _write_group(session: Session, model: "VisionLanguageModel", group: Sequence
     return [written.get(s) or _measured(session.evidence, s) for s in group]
 
 
-def _write_impression(session: Session, model: "VisionLanguageModel", chosen: Sequence[str], trace: list[TraceStep]) -> tuple[str, tuple[Claim, ...]]:
+def _write_impression(
+    session: Gathering, model: "VisionLanguageModel | ChatModel", chosen: Sequence[str], trace: list[TraceStep]
+) -> tuple[str, tuple[Claim, ...]]:
     looked_for = [s for s in chosen if prompt.is_lesion(s)][:6]
     if not looked_for:
         return "No finding was looked for by the experts at hand; see the measurements.", ()
@@ -87,17 +91,21 @@ def _write_impression(session: Session, model: "VisionLanguageModel", chosen: Se
     return text, (Claim(text=text, measurement_id=first, verdict="supported"),)
 
 
-def _say(session: Session, model: "VisionLanguageModel", structures: Sequence[str], asked: str, trace: list[TraceStep]) -> str:
+def _say(session: Gathering, model: "VisionLanguageModel | ChatModel", structures: Sequence[str], asked: str, trace: list[TraceStep]) -> str:
     start = time.perf_counter()
-    visuals = session.look(structures)
-    prefix = prompt.prefix(
-        num_volumes=1,
-        num_slices=len(visuals.slices),
-        num_overlays=len(visuals.overlays),
-        evidence=evidence_lines(session.evidence, structures),
-    )
-    text, _ = model.say(prefix, visuals, prompt.question(asked))
-    text = text.split(prompt.END)[0]
+    if isinstance(model, ChatModel):
+        text = chat_loop.write(session, structures, asked, model)
+    else:
+        assert isinstance(session, Session)  # `open_session` pairs them
+        visuals = session.look(structures)
+        prefix = prompt.prefix(
+            num_volumes=1,
+            num_slices=len(visuals.slices),
+            num_overlays=len(visuals.overlays),
+            evidence=evidence_lines(session.evidence, structures),
+        )
+        text, _ = model.say(prefix, visuals, prompt.question(asked))
+        text = text.split(prompt.END)[0]
     trace.append(
         TraceStep(step=len(trace) + 1, call="model", status="said", seconds=round(time.perf_counter() - start, 3), detail=text.strip()[:200])
     )
