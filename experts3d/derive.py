@@ -7,14 +7,12 @@ Density rules for unenhanced CT are not applied when the aorta shows contrast.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from experts3d import thresholds as limits
-from experts3d.anatomy import is_lesion, parent_organ
+from experts3d.derive_lesions import lesions
+from experts3d.facts import Facts
 from experts3d.thresholds import Threshold
-from vol3d.contracts import Measurement, Status
-
-Value = float | int | str
+from vol3d.contracts import Measurement
 
 
 def derive(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
@@ -25,52 +23,12 @@ def derive(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
     >>> [(m.name, m.value) for m in derive(spleen)]
     [('splenomegaly', 'yes'), ('splenomegaly_grade', 'mild')]
     """
-    facts = _Facts(measurements)
-    families = (_kidneys, _spleen, _sizes, _fat, _lungs, _lesions)
+    facts = Facts(measurements)
+    families = (_kidneys, _spleen, _sizes, _fat, _lungs, lesions)
     return tuple(item for family in families for item in family(facts))
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """Measurements by address."""
-
-    measurements: Sequence[Measurement]
-
-    def __post_init__(self) -> None:
-        found = (m for m in self.measurements if m.status in (Status.FOUND, Status.ABSENT))
-        object.__setattr__(self, "_by_address", {(m.structure, m.name, m.component): m for m in found})
-
-    def get(self, structure: str, name: str, component: int | None = None) -> Measurement | None:
-        return self._by_address.get((structure, name, component))  # type: ignore[attr-defined]
-
-    def number(self, structure: str, name: str, component: int | None = None) -> float | None:
-        item = self.get(structure, name, component)
-        return float(item.value) if item is not None and isinstance(item.value, int | float) else None
-
-    def whole(self, structure: str, name: str = "volume") -> float | None:
-        """The number of a structure that is there and that the scan does not cut off."""
-        cut = self.number(structure, "touches_border")
-        return self.number(structure, name) if cut == 0 else None
-
-    def hounsfield(self, structure: str) -> float | None:
-        item = self.get(structure, "mean_intensity")
-        return self.number(structure, "mean_intensity") if item is not None and item.unit == "HU" else None
-
-    def unenhanced(self) -> str | None:
-        """How the contrast phase was judged, or None when the aorta shows contrast."""
-        aorta = self.hounsfield("aorta")
-        if aorta is None:
-            return "contrast phase unknown"
-        if aorta > limits.ENHANCED_BLOOD_HU.value:
-            return None
-        return f"unenhanced: aorta {aorta:.0f} HU"
-
-    def make(self, structure: str, name: str, value: Value, unit: str, method: str, component: int | None = None) -> Measurement:
-        base = next(m for m in self.measurements if m.structure == structure)
-        return Measurement(name=name, value=value, unit=unit, structure=structure, component=component, method=method, mask_id=base.mask_id)
-
-
-def _kidneys(facts: _Facts) -> Iterator[Measurement]:
+def _kidneys(facts: Facts) -> Iterator[Measurement]:
     left, right = facts.number("kidney_left", "volume"), facts.number("kidney_right", "volume")
     if not left or not right:
         return
@@ -84,7 +42,7 @@ def _kidneys(facts: _Facts) -> Iterator[Measurement]:
     yield facts.make("kidney_left", "kidney_volume_ratio", max(left, right) / min(left, right), "", f"larger over smaller kidney volume{parts}")
 
 
-def _spleen(facts: _Facts) -> Iterator[Measurement]:
+def _spleen(facts: Facts) -> Iterator[Measurement]:
     volume, limit = facts.number("spleen", "volume"), limits.SPLENOMEGALY
     if not volume or (facts.whole("spleen") is None and volume <= limit.value):
         return
@@ -99,7 +57,7 @@ def _spleen(facts: _Facts) -> Iterator[Measurement]:
     yield facts.make("spleen", "splenomegaly_grade", grade, "", method)
 
 
-def _sizes(facts: _Facts) -> Iterator[Measurement]:
+def _sizes(facts: Facts) -> Iterator[Measurement]:
     ranges = {
         "liver": (limits.LIVER_SMALL, limits.LIVER_LARGE),
         "kidney_left": (limits.KIDNEY_SMALL, limits.KIDNEY_LARGE),
@@ -115,7 +73,7 @@ def _sizes(facts: _Facts) -> Iterator[Measurement]:
         yield facts.make(organ, f"{organ}_size", size, "", method)
 
 
-def _fat(facts: _Facts) -> Iterator[Measurement]:
+def _fat(facts: Facts) -> Iterator[Measurement]:
     liver, spleen, pancreas = (facts.hounsfield(organ) for organ in ("liver", "spleen", "pancreas"))
     phase = facts.unenhanced()
     if spleen is None or spleen <= 0 or phase is None:
@@ -136,7 +94,7 @@ def _fat(facts: _Facts) -> Iterator[Measurement]:
         )
 
 
-def _lungs(facts: _Facts) -> Iterator[Measurement]:
+def _lungs(facts: Facts) -> Iterator[Measurement]:
     lungs = facts.number("lungs", "volume")
     if not lungs:
         return
@@ -152,68 +110,6 @@ def _lungs(facts: _Facts) -> Iterator[Measurement]:
     poor = facts.number("lung_poorly_aerated", "volume")
     if poor is not None:
         yield facts.make("lungs", "poorly_aerated_share", 100 * poor / lungs, "%", "share of lung volume from -500 to -100 HU (Gattinoni bands)")
-
-
-def _lesions(facts: _Facts) -> Iterator[Measurement]:
-    for lesion in dict.fromkeys(m.structure for m in facts.measurements if is_lesion(m.structure)):
-        volume, organ = facts.number(lesion, "volume"), parent_organ(lesion)
-        if not volume:
-            continue
-        if organ is not None:
-            yield from _against_organ(facts, lesion, organ, volume)
-        yield from _density_class(facts, lesion)
-        yield from _stage(facts, lesion)
-        yield from _outlier(facts, lesion)
-
-
-def _against_organ(facts: _Facts, lesion: str, organ: str, volume: float) -> Iterator[Measurement]:
-    whole = facts.whole(organ)
-    if whole:
-        share = 100 * volume / whole
-        method = f"{lesion} volume over {organ} volume, lesions included; over {limits.ADVANCED_BURDEN.value:.0f}% is advanced ({limits.ADVANCED_BURDEN.source})"
-        yield facts.make(lesion, "burden", share, "%", method)
-    inside, around = facts.hounsfield(lesion), facts.hounsfield(f"{organ}_parenchyma")
-    if inside is None or around is None:
-        return
-    difference, margin = inside - around, limits.ISOATTENUATING_HU
-    yield facts.make(lesion, "hu_difference_to_organ", difference, "HU", f"mean of {lesion} minus mean of {organ} without its lesions")
-    word = "iso" if abs(difference) <= margin.value else "hyper" if difference > 0 else "hypo"
-    yield facts.make(
-        lesion, "attenuation", f"{word}attenuating", "", f"against {organ} without its lesions; iso within {margin.value:.0f} HU ({margin.source})"
-    )
-
-
-def _density_class(facts: _Facts, lesion: str) -> Iterator[Measurement]:
-    mean = facts.hounsfield(lesion)
-    if mean is None or not lesion.startswith(("kidney_", "liver_cyst")):
-        return
-    low, high = limits.CYST_HU
-    yield facts.make(
-        lesion,
-        "cyst_like_density",
-        "yes" if low.value <= mean <= high.value else "no",
-        "",
-        f"mean HU {low.value:.0f} to {high.value:.0f} ({low.source})",
-    )
-
-
-def _stage(facts: _Facts, lesion: str) -> Iterator[Measurement]:
-    longest = facts.number(lesion, "longest_axial_diameter")
-    if longest is None or lesion not in ("pancreas_lesion", "pancreas_tumour"):
-        return
-    stage = "T1" if longest <= limits.TUMOUR_T2_MM.value else "T2" if longest <= limits.TUMOUR_T3_MM.value else "T3"
-    yield facts.make(lesion, "t_stage_by_size", stage, "", f"longest axial diameter only, vessels not judged ({limits.TUMOUR_T2_MM.source})")
-
-
-def _outlier(facts: _Facts, lesion: str) -> Iterator[Measurement]:
-    first, second = (facts.number(lesion, "volume", component) for component in (1, 2))
-    count = facts.number(lesion, "num_components")
-    if first and second and count and count >= 3:
-        ratio = limits.OUTLIER_RATIO
-        outlier = "yes" if first >= ratio.value * second else "no"
-        yield facts.make(
-            lesion, "dominant_lesion", outlier, "", f"at least 3 lesions and the largest {ratio.value:.0f} times the second ({ratio.source})"
-        )
 
 
 def _over(what: str, limit: Threshold) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from experts3d.anatomy import COMPANIONS, FINDINGS, GROUPS, in_words, is_lesion, parent_organ
 from experts3d.cache import LabelCache, entry_key, scan_key
 from experts3d.cards import ready_experts
+from experts3d.contacts import contacts
 from experts3d.derive import derive
 from experts3d.describe import describe
 from experts3d.keyslices import key_slices
@@ -120,7 +121,7 @@ class Panel:
 
     def _evidence(self, volume: Volume, labels: LabelMap, asked: Sequence[str]) -> Evidence:
         wanted = _with_companions(labels, asked)
-        measured = measure(volume, labels, wanted)
+        measured = (*measure(volume, labels, wanted), *contacts(labels, wanted))
         derived = derive(measured)
         numbers: tuple[Measurement, ...] = (*measured, *derived)
         statuses = {name: _status(labels, measured, name) for name in wanted}

@@ -33,6 +33,8 @@ ISOATTENUATING_HU = Threshold(10.0, "HU", "margin chosen here; the literature gi
 ADVANCED_BURDEN = Threshold(50.0, "%", "DeepTumorVQA's knowledge base")
 TUMOUR_T2_MM = Threshold(20.0, "mm", "AJCC 8th edition, pancreas")
 TUMOUR_T3_MM = Threshold(40.0, "mm", "AJCC 8th edition, pancreas")
+# Contact with the coeliac trunk, the superior mesenteric or the common hepatic artery; above it a vein, too, is more than touched.
+ENCASED_DEGREES = Threshold(180.0, "degrees", "NCCN guideline, pancreatic adenocarcinoma; Callery et al., Ann Surg Oncol 2009")
 OUTLIER_RATIO = Threshold(3.0, "", "DeepTumorVQA's knowledge base")
 EQUAL_KIDNEYS_ML = Threshold(1.0, "ml", "smaller differences are called equal here")
 ENHANCED_BLOOD_HU = Threshold(90.0, "HU", "unenhanced blood measures 30 to 60 HU; margin chosen here")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experts3d.contacts import contacts
 from experts3d.derive import derive
 from experts3d.describe import describe
 from experts3d.measure import measure
@@ -103,6 +104,49 @@ def test_every_derived_number_names_its_formula_or_source():
     assert len({(d.structure, d.name) for d in derived}) == len(derived) >= 15
     assert all(len(d.method) > 10 and d.mask_id for d in derived)
     assert values(everything)["t_stage_by_size"] == "T2"
+
+
+@pytest.mark.parametrize(("mean", "aorta", "word"), [(-30, 40, "fatty"), (0, 40, "simple cyst"), (20, 40, "simple cyst"), (45, 40, "indeterminate"),
+                                                     (90, 40, "hyperattenuating"), (45, 200, None)])  # fmt: skip
+def test_renal_masses_are_classed_by_density_where_there_is_no_contrast(mean: float, aorta: float, word: str | None):
+    numbers = [*organ("kidney_tumour_left", 12, mean), m("aorta", "mean_intensity", aorta, "HU")]
+    assert values(numbers).get("renal_mass_density") == word
+
+
+@pytest.mark.parametrize(("artery", "vein", "word"), [(0, 0, "resectable"), (0, 170, "resectable"), (0, 190, "borderline resectable"),
+                                                      (90, 0, "borderline resectable"), (200, 0, "unresectable")])  # fmt: skip
+def test_resectability_follows_the_widest_contact(artery: float, vein: float, word: str):
+    found = [
+        m("pancreas_lesion", "volume", 8.0, "ml"),
+        m("pancreas_lesion", "longest_axial_diameter", 18.0, "mm"),
+        m("pancreas_lesion", "contact_angle_with_superior_mesenteric_artery", artery, "degrees"),
+        m("pancreas_lesion", "contact_angle_with_portal_vein_and_splenic_vein", vein, "degrees"),
+    ]
+    derived = values(found)
+    assert derived["resectability_by_contact"] == word
+    assert derived.get("t_stage") == ("T4" if artery else None)
+    assert derived["t_stage_by_size"] == "T1"
+    without = [item for item in found if "artery" not in item.name]
+    assert "resectability_by_contact" not in values(without)  # no mask of an artery says nothing about contact with one
+
+
+def test_contact_is_measured_in_the_label_map_and_reaches_the_grade():
+    array = np.zeros((5, 40, 40), np.uint8)
+    array[:, 16:24, 16:24] = 2
+    array[:, 10:30, 24:34] = 1  # along one side of the artery
+    scan = scan_of(np.zeros(array.shape, np.int16))
+    labels = labels_of(scan, array, {1: "pancreas_lesion", 2: "superior_mesenteric_artery", 3: "superior_mesenteric_vein"})
+    measured = (*measure(scan, labels, ["pancreas_lesion"]), *contacts(labels, ["pancreas_lesion"]))
+    assert {item.name for item in measured if "contact" in item.name} == {"contact_angle_with_superior_mesenteric_artery"}
+    assert values(measured)["resectability_by_contact"] == "borderline resectable"
+
+
+def test_every_threshold_says_where_it_comes_from():
+    from experts3d import thresholds
+
+    named = {name: item for name, item in vars(thresholds).items() if isinstance(item, thresholds.Threshold)}
+    assert len(named) >= 20
+    assert all(len(item.source) > 15 for item in named.values())
 
 
 def scene() -> tuple:

@@ -13,12 +13,13 @@ _COLUMNS = ("volume", "longest_axial_diameter", "perpendicular_diameter", "num_c
 
 def measured_document(volume: "Volume", labels: "LabelMap", structures: Sequence[str]) -> dict[str, Any]:
     """Measure, derive, describe; as one JSON document."""
+    from experts3d.contacts import contacts
     from experts3d.derive import derive
     from experts3d.describe import describe
     from experts3d.measure import measure
     from vol3d.contracts import DISCLAIMER
 
-    measured = measure(volume, labels, structures)
+    measured = (*measure(volume, labels, structures), *contacts(labels, structures))
     numbers = (*measured, *derive(measured))
     found = {item.structure: str(item.status) for item in reversed(measured) if item.component is None and item.name == "volume"}
     statuses = {name: str(labels.statuses.get(name) or found.get(name, "not_covered")) for name in structures}
