@@ -20,7 +20,7 @@ from vol3d.evaluation.number_mentions import NumberMention, Quantity, number_men
 from vol3d.evaluation.number_ties import side_in_name, side_near, tied_structures
 from vol3d.evaluation.results import MetricRow, row
 from vol3d.evaluation.statistics import cluster_bootstrap
-from vol3d.vlm.prompt import is_lesion
+from vol3d.vlm.prompt import FOCAL, is_lesion
 
 Verdict = Literal["agree", "disagree", "not_measurable"]
 _NAMES: dict[Quantity, tuple[str, ...]] = {
@@ -75,6 +75,11 @@ class Measured:
             if m.structure == structure and m.name in (*names, "touches_border") and isinstance(m.value, int | float):
                 out.setdefault(m.component, {})[m.name] = float(m.value)
         return out
+
+    def extents(self, structure: str) -> list[tuple[float, ...]]:
+        """In-plane extents of a whole structure, the larger first: what is one hernia to a reader may be two components of a mask."""
+        found = [m.value for m in self.measurements if (m.structure, m.name, m.component) == (structure, "extent_mm", None)]
+        return [tuple(sorted(value[1:], reverse=True)) for value in found if isinstance(value, tuple)]
 
     def side(self, structure: str, component: int | None) -> str:
         """Left, right, midline, or empty where nothing says."""
@@ -194,6 +199,8 @@ def _candidates(mention: NumberMention, structures: Sequence[str], side: str, me
             fits = not side or where in ("", "midline", side) or not is_lesion(structure) or (component is None and mention.quantity == "volume")
             if values and fits:
                 out.append(_Candidate(structure, values, bool(numbers.get("touches_border"))))
+        if out and mention.quantity == "length" and not any(word in structure for word in FOCAL):
+            out += [_Candidate(structure, extent, False) for extent in measured.extents(structure)]
     return out
 
 

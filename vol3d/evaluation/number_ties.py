@@ -12,7 +12,7 @@ _SIDE = re.compile(r"_(left|right)$")
 # The lobes of the liver and the chambers of the heart have sides of their own, which are not the patient's.
 _SIDE_WORD = re.compile(r"\b(left|right)\b(?! (?:lobe of (?:the )?liver|hepatic|liver lobe|atri|ventric))", re.IGNORECASE)
 # Where no finding was read: a word for something solid, and a word for where it lies.
-_SOMETHING = re.compile(r"\b(?:mass|lesion|focus|foci|tumou?r|metastas[ei]s|space-occupying)\b", re.IGNORECASE)
+_SOMETHING = re.compile(r"\b(?:mass(?:es)?|lesions?|focus|foci|tumou?rs?|metastas[ei]s|space-occupying)\b", re.IGNORECASE)
 _PLACES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("liver", re.compile(r"\bliver\b|hepatic", re.IGNORECASE)),
     ("kidney", re.compile(r"kidney|\brenal\b", re.IGNORECASE)),

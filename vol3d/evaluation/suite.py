@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,6 +32,7 @@ from vol3d.evaluation.models.run import read_predictions
 from vol3d.evaluation.models.specs import answerer_from
 from vol3d.evaluation.prompt_choice import read_validation
 from vol3d.evaluation.report import Labeller, report_rows
+from vol3d.evaluation.report_baselines import report_baselines
 from vol3d.evaluation.report_files import pair, read_reports
 from vol3d.evaluation.results import Provenance, ResultFile, hashes, read_records, write_result
 from vol3d.evaluation.vqa_table import item_from_record, item_records, patient_of
@@ -58,7 +60,7 @@ class ModelEntry(_Strict):
 class Task(_Strict):
     """Something to score: questions about scans, or reports.
 
-    `masks` holds label files named as the scans, which join a vol3d model's experts. Baselines of a vqa task learn from `train`. With `prompts` and `validation` every model that is run chooses its prompt on the same
+    `masks` holds label files named as the scans, which join a vol3d model's experts. Baselines learn from `train`. With `prompts` and `validation` every model that is run chooses its prompt on the same
     `budget` of validation questions per prompt (all of them where None).
     """
 
@@ -202,8 +204,19 @@ def _report(suite: Suite, task: Task, model: ModelEntry, base: Path, labeller: L
     hypotheses = base / model.predictions[task.name]
     paired = pair(read_reports(base / task.references), read_reports(hypotheses))
     patients = [patient_of(name) for name in paired.ids]
-    rows = report_rows(paired.references, paired.hypotheses, patients, labeller=labeller, num_resamples=suite.resamples, seed=suite.seed)
+    train = None if task.train is None else base / task.train
+    systems = {"": paired.hypotheses} | report_baselines(
+        paired.references,
+        paired.hypotheses,
+        patients,
+        train=None if train is None else read_reports(train).texts,
+        rng=np.random.default_rng(suite.seed),
+    )
+    rows = []
+    for name, texts in systems.items():
+        found = report_rows(paired.references, texts, patients, labeller=labeller, num_resamples=suite.resamples, seed=suite.seed)
+        rows += [row.model_copy(update={"metric": f"baseline_{name}/{row.metric}"}) if name else row for row in found]
     provenance = Provenance(
-        scorer="vol3d-report", model=model.name, data=hashes([base / task.references, hypotheses]), settings={"missing": paired.missing}
+        scorer="vol3d-report", model=model.name, data=hashes([base / task.references, hypotheses, train]), settings={"missing": paired.missing}
     )
     return ResultFile(task=task.name, rows=tuple(rows), provenance=provenance)

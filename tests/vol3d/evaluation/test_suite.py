@@ -43,6 +43,8 @@ def test_one_command_gives_results_pages_and_a_summary(folder, capsys):
     assert [r["model"] for r in summary["tasks"]["mc"]["leaderboard"]] == ["good", "bad"]
     assert summary["tasks"]["mc"]["compared"] == ["good against bad: 1 win, 0 tie, 0 loss"]
     assert summary["tasks"]["reports"]["leaderboard"][0]["model"] == "good"
+    beside = {r["metric"] for r in json.loads((folder / "out" / "reports" / "good.json").read_text())["rows"]}
+    assert {f"baseline_{name}/words/bleu_1" for name in ("constant", "retrieved_by_text", "shuffled", "other_patient")} <= beside
     assert {p.name for p in (folder / "out").iterdir()} == {"mc", "reports", "mc.html", "reports.html", "suite.json"}
 
 
