@@ -14,6 +14,7 @@ TITLES = {
     "calls": (
         "Calls: image and experts are shown, no evidence; nothing in the prompt says that an expert should be asked",
         "Right: just the structures that the question needs, from an expert that is shown and offers them; under *removed*, \"not covered\" and no call.\n"
+        "Constrained: the share of right replies where generation can write no call that the cards do not allow; the other columns are free generation.\n"
         "Malformed: half a call. Invented: an expert or a structure that stands on no card. Wrong expert, wrong structure: calls that the cards allow.\n"
         "Not covered: says so although an expert offers it. Answered: without asking. *All* pools the rows above it.",
     ),

@@ -12,7 +12,7 @@ import numpy as np
 from vol3d.errors import ConfigError
 from vol3d.evaluation.classification import weighted_auroc
 from vol3d.evaluation.expert_cards import Variant
-from vol3d.evaluation.expert_use import AFTER, BEFORE, BESIDE, CALLS, DOUBT, EVIDENCE, TRUE, Asked
+from vol3d.evaluation.expert_use import AFTER, BEFORE, BESIDE, CALLS, CONSTRAINED, DOUBT, EVIDENCE, TRUE, Asked
 from vol3d.evaluation.ranking_metrics import auroc
 from vol3d.evaluation.statistics import Estimate, cluster_bootstrap, cluster_codes
 from vol3d.vlm.conversation import WrongKind
@@ -22,7 +22,7 @@ GAIN, AUROC = "after - before", "auroc"
 KINDS: tuple[str, ...] = get_args(WrongKind)
 # The columns of each table, in order.
 MEASURES = {
-    CALLS: ("right", "malformed", "invented", "wrong expert", "wrong structure", "not covered", "answered"),
+    CALLS: ("right", CONSTRAINED, "malformed", "invented", "wrong expert", "wrong structure", "not covered", "answered"),
     EVIDENCE: (BEFORE, AFTER, GAIN),
     DOUBT: ("right", "doubtful", "confident", AUROC),
 }
@@ -46,7 +46,8 @@ class Cell:
 def cells(asked: Sequence[Asked], *, seed: int = 0, num_resamples: int = 2000) -> list[Cell]:
     """All cells of all tables; with two models their paired differences too, first minus second.
 
-    calls: the share of each outcome by variant of the cards, and over all variants.
+    calls: the share of each outcome by variant of the cards, and over all variants; under `constrained` the share of right ones where
+        nothing can be written that only looks like a call.
     evidence: accuracy before and after evidence, and the paired difference, over all questions and by family.
     doubt: the share of each outcome where the evidence is true, true beside spoiled, and spoiled in each way; and how well the
         probability of opening with "doubtful" ranks the spoiled above the true (AUROC, 0.5 is chance, ties count half).
@@ -81,8 +82,10 @@ def _shares(a: Asked) -> list[tuple[Address, float]]:
     """Every cell that a question counts in, with its 0 or 1."""
     if a.exam == EVIDENCE:
         return [((EVIDENCE, row, a.row), float(a.outcome == "right")) for row in (ALL, a.family)]
+    if a.exam == CONSTRAINED:
+        return [((CALLS, row, CONSTRAINED), float(a.outcome == "right")) for row in (a.row, ALL)]
     rows = (a.row, ALL) if a.exam == CALLS else (a.row, SPOILED) if a.row in KINDS else (a.row,)
-    outcomes = [m for m in MEASURES[a.exam] if m != AUROC]
+    outcomes = [m for m in MEASURES[a.exam] if m not in (AUROC, CONSTRAINED)]
     return [((a.exam, row, outcome), float(a.outcome == outcome)) for row in rows for outcome in outcomes]
 
 

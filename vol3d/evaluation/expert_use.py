@@ -1,6 +1,7 @@
 """Does the model ask for the right expert, gain from what comes back, and doubt it where it is wrong? Three exams on scans with known masks.
 
-calls:    image + experts, no evidence. Is the reply a call that fits the cards shown (`expert_cards.Variant`)?
+calls:    image + experts, no evidence. Is the reply a call that fits the cards shown (`expert_cards.Variant`)? Asked twice: free, and with
+          what may be written constrained to calls that the cards allow (`inference.call_guide`).
 evidence: the same questions from the image alone, and with the lines and overlays that a perfect expert would bring.
 doubt:    questions whose evidence can be spoiled, with it true and with it spoiled, and true evidence that stands beside spoiled.
 
@@ -10,21 +11,23 @@ Every question and reply is an `Asked`; what counts as right is said at `call_ou
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from vol3d.contracts import ExpertCall
+from vol3d.contracts import ExpertCall, ExpertCard
 from vol3d.evaluation.conditions import is_right
-from vol3d.evaluation.expert_cards import Offers, Variant, cards_of, needs_an_expert, shown
+from vol3d.evaluation.expert_cards import Variant, cards_of, needs_an_expert, shown
+from vol3d.inference.call_guide import guide_for
 from vol3d.inference.triggers import CallProblem, parse_calls
 from vol3d.vlm.compose import Condition, Example, compose
 from vol3d.vlm.conversation import Conversation, Turn
-from vol3d.vlm.decoding import Reply
+from vol3d.vlm.decoding import Prefix, Reply
 from vol3d.vlm.model import VisionLanguageModel
-from vol3d.vlm.prompt import DOUBTFUL, NOT_COVERED, card_line
+from vol3d.vlm.prompt import DOUBTFUL, END, NOT_COVERED, card_line
 from vol3d.vlm.view import Visuals
 
-CALLS, EVIDENCE, DOUBT = "calls", "evidence", "doubt"
+CALLS, CONSTRAINED, EVIDENCE, DOUBT = "calls", "constrained", "evidence", "doubt"
 BEFORE, AFTER = "before", "after"
 TRUE, BESIDE = "true", "true, beside spoiled"
 # Of one scan's questions so many are drawn, so that the intervals rest on many scans.
@@ -36,7 +39,8 @@ MAX_NEW_TOKENS = 96
 _WHOLE = re.compile(r"<[^<>()]+\([^<>()]*[^<>()\s][^<>()]*\)>")
 _HALF = re.compile(r"<[A-Za-z_].*|[A-Za-z_][\w.-]*\(.*", re.DOTALL)
 
-Ask = Callable[[str, Visuals | None, Sequence[str]], Sequence[Reply]]
+# Prefix, visuals, questions, and the cards that constrain the calls, or None for free generation.
+Ask = Callable[[str, Visuals | None, Sequence[str], Sequence[ExpertCard] | None], Sequence[Reply]]
 
 
 @dataclass(frozen=True)
@@ -66,21 +70,24 @@ class Prompt:
     exam: str
     example: Example
     rows: tuple[str, ...]
-    cards: tuple[str, ...]
+    cards: tuple[ExpertCard, ...]
     judge: Callable[[str, Turn], str]
 
 
 def asker(model: VisionLanguageModel) -> Ask:
-    """Free greedy replies of a model, with its probabilities."""
+    """Greedy replies of a model, with its probabilities; a prefix that is asked again is not read again."""
+    last: list[tuple[str, Visuals | None, Prefix]] = []
 
-    def ask(prefix: str, visuals: Visuals | None, questions: Sequence[str]) -> Sequence[Reply]:
-        read = model.encode_prefix(prefix, visuals.in_order if visuals else ())
-        return model.answer_many(read, questions, max_new_tokens=MAX_NEW_TOKENS)
+    def ask(text: str, visuals: Visuals | None, questions: Sequence[str], cards: Sequence[ExpertCard] | None) -> Sequence[Reply]:
+        if not last or last[0][0] != text or last[0][1] is not visuals:
+            last[:] = [(text, visuals, model.encode_prefix(text, visuals.in_order if visuals else ()))]
+        guide = None if cards is None else guide_for(model, cards)
+        return model.answer_many(last[0][2], questions, max_new_tokens=MAX_NEW_TOKENS, guide=guide)
 
     return ask
 
 
-def call_outcome(reply: str, turn: Turn, offers: Mapping[str, Sequence[str]], modality: str) -> str:
+def call_outcome(reply: str, turn: Turn, cards: Sequence[ExpertCard]) -> str:
     """What a reply does with a question that needs an expert.
 
     right: the calls are all well formed, go to experts that are shown, and ask for just the structures of the question, in any order
@@ -93,12 +100,13 @@ def call_outcome(reply: str, turn: Turn, offers: Mapping[str, Sequence[str]], mo
     answered: anything else, so an answer without asking.
 
     >>> turn = Turn(qid="a", family="volume", question="?", answer="50.0 ml", kind="number", structures=("liver",))
-    >>> [call_outcome(text, turn, {"moose": ("liver", "aorta")}, "CT") for text in ("<moose(liver)>", "<moose(aorta)>", "<x(liver)>", "50 ml")]
+    >>> cards = cards_of({"moose": ("liver", "aorta")}, "CT")
+    >>> [call_outcome(text, turn, cards) for text in ("<moose(liver)>", "<moose(aorta)>", "<x(liver)>", "50 ml")]
     ['right', 'wrong structure', 'invented', 'answered']
     """
     needed = set(turn.structures)
-    offering = {name for name, arguments in offers.items() if needed <= set(arguments)}
-    calls = parse_calls(reply, cards_of(offers, modality))
+    offering = {card.name for card in cards if needed <= set(card.arguments)}
+    calls = parse_calls(reply, cards)
     problems = [call for call in calls if isinstance(call, CallProblem)]
     valid = [call for call in calls if isinstance(call, ExpertCall)]
     if problems:
@@ -179,11 +187,13 @@ def ask_all(prompts: Sequence[Prompt], ask: Ask, *, model: str, patient: str) ->
     out = []
     for prompt in prompts:
         branches = prompt.example.branches
-        replies = ask(prompt.example.prefix, prompt.example.visuals, [branch.question for branch in branches]) if branches else ()
-        for branch, row, reply in zip(branches, prompt.rows, replies, strict=True):
-            turn, outcome = branch.turn, prompt.judge(reply.text, branch.turn)
-            asked = (turn.qid, patient, turn.family, turn.question, turn.structures, prompt.cards, branch.reply.removesuffix("<|im_end|>"))
-            out.append(Asked(model, prompt.exam, row, *asked, reply.text, outcome, reply.confidence, reply.doubt))
+        questions, lines = [branch.question for branch in branches], tuple(card_line(card.name, card.arguments) for card in prompt.cards)
+        for exam in (CALLS, CONSTRAINED) if prompt.exam == CALLS else (prompt.exam,):
+            replies = ask(prompt.example.prefix, prompt.example.visuals, questions, prompt.cards if exam == CONSTRAINED else None)
+            for branch, row, reply in zip(branches, prompt.rows, replies, strict=True):
+                turn, expected = branch.turn, branch.reply.removesuffix(END)
+                asked = (turn.qid, patient, turn.family, turn.question, turn.structures, lines, expected, reply.text)
+                out.append(Asked(model, exam, row, *asked, prompt.judge(reply.text, turn), reply.confidence, reply.doubt))
     return out
 
 
@@ -192,8 +202,8 @@ def call_prompts(conversation: Conversation, visuals: Visuals | None, turns: Seq
     for variant in Variant:
         now = shown(conversation, turns, variant, seed)
         example = compose(conversation, visuals, Condition.CALL, np.random.default_rng(seed), turns=now.turns, offers=now.offers, show_choices=1.0)
-        cards = tuple(card_line(name, arguments) for name, arguments in now.offers.items())
-        yield Prompt(CALLS, example, (variant.value,) * len(now.turns), cards, _judge_calls(now.offers, conversation.modality))
+        cards = tuple(cards_of(now.offers, conversation.modality))
+        yield Prompt(CALLS, example, (variant.value,) * len(now.turns), cards, partial(call_outcome, cards=cards))
 
 
 def evidence_prompts(conversation: Conversation, visuals: Visuals | None, turns: Sequence[Turn], seed: Sequence[int]) -> Iterator[Prompt]:
@@ -224,10 +234,6 @@ def draw_turns(conversation: Conversation, most: int, rng: np.random.Generator) 
     """Up to `most` of the questions that need an expert."""
     pool = [turn for turn in conversation.turns if needs_an_expert(turn)]
     return [pool[int(i)] for i in rng.permutation(len(pool))[:most]]
-
-
-def _judge_calls(offers: Offers, modality: str) -> Callable[[str, Turn], str]:
-    return lambda reply, turn: call_outcome(reply, turn, offers, modality)
 
 
 def _says(reply: str, word: str) -> bool:

@@ -75,7 +75,7 @@ def test_the_right_reply_of_each_variant_scores_as_right(seed: int) -> None:
         for branch in example.branches:
             reply = branch.reply.removesuffix("<|im_end|>")
             assert reply.startswith("<") == (variant is not Variant.REMOVED), reply
-            assert call_outcome(reply, branch.turn, now.offers, "CT") == "right"
+            assert call_outcome(reply, branch.turn, cards_of(now.offers, "CT")) == "right"
 
 
 @given(seed=st.integers(0, 10_000))

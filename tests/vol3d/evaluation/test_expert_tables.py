@@ -23,13 +23,16 @@ CALLS = [
     asked("calls", "as trained", "answered", scan=2),
     asked("calls", "renamed", "invented", scan=0),
     asked("calls", "renamed", "right", scan=2),
+    asked("constrained", "as trained", "right", scan=0),
+    asked("constrained", "as trained", "answered", scan=2),
+    asked("constrained", "renamed", "wrong expert", scan=2),
 ]
 
 
 def test_calls_are_shares_of_the_questions_of_a_variant() -> None:
     made = cells(CALLS)
     assert {c.measure: c.estimate.value for c in made if c.row == "as trained"} == {
-        "right": 0.5, "malformed": 0.25, "invented": 0.0, "wrong expert": 0.0, "wrong structure": 0.0, "not covered": 0.0, "answered": 0.25,
+        "right": 0.5, "constrained": 0.5, "malformed": 0.25, "invented": 0.0, "wrong expert": 0.0, "wrong structure": 0.0, "not covered": 0.0, "answered": 0.25,
     }  # fmt: skip
     right = find(made, "calls", "as trained", "right").estimate
     assert (right.n, right.num_clusters) == (4, 3)
@@ -37,6 +40,7 @@ def test_calls_are_shares_of_the_questions_of_a_variant() -> None:
     assert right.high == 1.0
     assert find(made, "calls", "renamed", "right").estimate.value == 0.5
     assert find(made, "calls", "all", "right").estimate.value == pytest.approx(3 / 6)
+    assert find(made, "calls", "all", "constrained").estimate.value == pytest.approx(1 / 3)
     assert [c.row for c in made if c.measure == "right"] == ["as trained", "renamed", "all"]
 
 
@@ -85,7 +89,7 @@ def test_two_models_are_compared_question_by_question() -> None:
     assert (difference.value, difference.low, difference.high) == (0.5, 0.5, 0.5)
     assert find(made, "doubt", "true", "doubtful", "a - b").estimate.value == 0.0
     assert [c.model for c in made if (c.row, c.measure) == ("wrong", "right")] == ["a", "b", "a - b"]
-    swapped = [*CALLS, *(asked("calls", c.row, "right", scan=int(c.patient[1]), qid=c.qid, model="b") for c in CALLS)]
+    swapped = [*CALLS, *(asked(c.exam, c.row, "right", scan=int(c.patient[1]), qid=c.qid, model="b") for c in CALLS)]
     lost = find(cells(swapped), "calls", "as trained", "right", "a - b").estimate
     assert lost.value == -0.5
     assert lost.low is not None

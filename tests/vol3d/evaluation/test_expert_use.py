@@ -2,6 +2,7 @@
 
 import pytest
 
+from vol3d.evaluation.expert_cards import cards_of
 from vol3d.evaluation.expert_use import Asked, answer_outcome, call_outcome, doubt_outcome, doubt_prompts, draw_turns, examine
 from vol3d.vlm.conversation import Conversation, Turn, WrongEvidence
 from vol3d.vlm.decoding import Reply
@@ -16,7 +17,7 @@ KIDNEYS = Turn(
 SPLEEN = Turn(
     qid="s/2", family="volume", question="How large is the spleen?", answer="200.0 ml", kind="number", value=200.0, unit="ml", structures=("spleen",)
 )
-CARDS = {"moose": ("liver", "spleen"), "zx_9": ("kidney_left", "kidney_right", "liver")}
+CARDS = cards_of({"moose": ("liver", "spleen"), "zx_9": ("kidney_left", "kidney_right", "liver")}, "CT")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ CARDS = {"moose": ("liver", "spleen"), "zx_9": ("kidney_left", "kidney_right", "
     ],
 )
 def test_call_outcomes(reply: str, turn: Turn, outcome: str) -> None:
-    assert call_outcome(reply, turn, CARDS, "CT") == outcome
+    assert call_outcome(reply, turn, CARDS) == outcome
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_call_outcomes(reply: str, turn: Turn, outcome: str) -> None:
 )
 def test_call_outcomes_where_no_card_offers_it(reply: str, outcome: str) -> None:
     aorta = LIVER.model_copy(update={"structures": ("aorta",)})
-    assert call_outcome(reply, aorta, CARDS, "CT") == outcome
+    assert call_outcome(reply, aorta, CARDS) == outcome
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_a_question_spoiled_in_two_ways_is_left_out() -> None:
 
 
 def says(text: str):
-    return lambda prefix, visuals, questions: [Reply(text, 0.5, -0.7, 2, doubt=0.25) for _ in questions]
+    return lambda prefix, visuals, questions, cards: [Reply(text, 0.5, -0.7, 2, doubt=0.25) for _ in questions]
 
 
 def test_every_model_is_asked_the_same_and_no_more_than_wanted() -> None:
@@ -124,6 +125,7 @@ def test_every_model_is_asked_the_same_and_no_more_than_wanted() -> None:
     # Three questions a scan for the calls, one for doubt: the last decides how far it reads.
     assert read == [0, 1, 2, 3, 4]
     assert _count(asked, "a", "calls", "as trained") == _count(asked, "a", "evidence", "before") == 5
+    assert _count(asked, "a", "constrained", "removed") == 5
     assert _count(asked, "a", "doubt", "shifted") == _count(asked, "b", "doubt", "true") == 5
 
     def same(name: str) -> list[tuple[str, ...]]:
