@@ -96,6 +96,7 @@ def _phantom_cases(args: argparse.Namespace) -> "list[Case]":
 
 
 def _phantom_case(seed: int, *, families: list[str] | None, folder: str | None) -> "Case":
+    from dataclasses import replace
     from pathlib import Path
 
     from data_prep.questions import draft_case
@@ -107,7 +108,9 @@ def _phantom_case(seed: int, *, families: list[str] | None, folder: str | None) 
         name = f"{Path(body.volume.source).name}.nii.gz"
         (Path(folder) / "masks").mkdir(parents=True, exist_ok=True)
         write_volume(body.volume, Path(folder) / name)
-        write_labels(body.labels, Path(folder) / "masks" / name)
+        # As a user would have them: the organ's own name, with its lesions under theirs.
+        names = {i: n.removesuffix("_parenchyma").removesuffix("_bone") for i, n in body.labels.names.items()}
+        write_labels(replace(body.labels, names=names, unions={}), Path(folder) / "masks" / name)
     sex, age, phase = (body.parameters.get(key) for key in ("sex", "age", "phase"))
     return draft_case(body.volume, body.labels, families=families, sex=sex, age=age, phase=phase if body.volume.modality == "CT" else None)
 

@@ -87,7 +87,7 @@ def m3d_volume(volume: Volume) -> Float[np.ndarray, "1 32 256 256"]:
         spans = [np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
         origin = (int(spans[0][0]), int(spans[1][0]), int(spans[2][0]))
         stop = (int(spans[0][-1]) + 1, int(spans[1][-1]) + 1, int(spans[2][-1]) + 1)
-        scan = scan.crop(origin, tuple(b - a for a, b in zip(origin, stop, strict=True)))  # type: ignore[arg-type]
+        scan = scan.crop(origin, stop)
     small = resample(scan, shape=(32, 256, 256)).numpy().astype(np.float32)[:, ::-1, ::-1]
     return np.ascontiguousarray(np.clip((small - low) / max(high - low, 1e-6), 0.0, 1.0))[None]
 

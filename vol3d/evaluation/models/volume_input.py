@@ -84,8 +84,8 @@ def network_from(path: str) -> VolumeNetwork:
     try:
         made = getattr(import_module(module), name)
         network = made(argument) if argument else made()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"no such model: {error}", expected="module:Class, importable from here", found=path) from error
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(f"no such model: {error}", expected="module:Class that can be imported (PYTHONPATH)", found=path) from error
     if not isinstance(network, VolumeNetwork):
         raise ConfigError("this class cannot answer", expected="generate(inputs, prompt) -> str", found=path)
     return network
