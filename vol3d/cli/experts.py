@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("list", "check", "install"),
         help="list: cards and what is missing; check: run each on a phantom; install: make its environment",
     )
-    parser.add_argument("name", nargs="?", help="for install: which expert")
+    parser.add_argument("name", nargs="?", help="which expert (install needs one; list and check take all without)")
+    parser.add_argument("--weights", metavar="FILE", help="for check NAME: a file of weights instead of the one that the expert finds itself")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
 
 
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "install":
         return _install(args)
     with stdout_to_stderr():
-        experts = [_listed(name, check=args.action == "check") for name in _names()]
+        experts = [_listed(name, check=args.action == "check", weights=args.weights) for name in _names(args)]
     if args.json:
         print_json({"experts": experts})
     else:
@@ -53,13 +54,20 @@ def _install(args: argparse.Namespace) -> int:
     return 0
 
 
-def _names() -> tuple[str, ...]:
+def _names(args: argparse.Namespace) -> tuple[str, ...]:
     from experts3d.cards import expert_names
+    from vol3d.cli.measure_output import refuse_unknown
+    from vol3d.errors import ConfigError
 
+    if args.weights and not args.name:
+        raise ConfigError("weights belong to one expert", hint="Name it: vol3d experts check NAME --weights FILE")
+    if args.name:
+        refuse_unknown([args.name], expert_names(), what="expert")
+        return (args.name,)
     return expert_names()
 
 
-def _listed(name: str, *, check: bool) -> dict[str, Any]:
+def _listed(name: str, *, check: bool, weights: str | None) -> dict[str, Any]:
     """One expert: its card, or why there is none."""
     from experts3d.cards import NEED_ARGUMENTS, load_expert
     from vol3d.errors import Vol3dError
@@ -67,7 +75,7 @@ def _listed(name: str, *, check: bool) -> dict[str, Any]:
     if name in NEED_ARGUMENTS:
         return {"name": name, "status": "needs arguments", "detail": NEED_ARGUMENTS[name]}
     try:
-        expert = load_expert(name)
+        expert = load_expert(name, **({"weights": weights} if weights else {}))
     except Vol3dError as error:
         return {"name": name, "status": "not available", "detail": str(error)}
     facts = {"name": name, "status": "ready", "detail": expert.card.summary, "card": expert.card.model_dump(mode="json")}
@@ -78,6 +86,7 @@ def _checked(expert: "Expert") -> dict[str, Any]:
     """Run an expert on a small phantom of its modality: the label map must lie on the phantom's grid."""
     import time
 
+    from experts3d.worker import WorkerExpert
     from vol3d.volume.phantom import phantom_ct, phantom_mr
 
     make = phantom_ct if "CT" in expert.card.modalities else phantom_mr
@@ -89,7 +98,11 @@ def _checked(expert: "Expert") -> dict[str, Any]:
         return {"status": "failed", "detail": f"{type(error).__name__}: {error}"}
     if labels.array.shape != phantom.volume.shape:
         return {"status": "failed", "detail": f"its labels lie on another grid: {labels.array.shape}"}
-    return {"status": "works", "detail": f"{int((labels.array > 0).sum())} voxels labelled in {time.perf_counter() - start:.1f} s"}
+    detail = f"{int((labels.array > 0).sum())} voxels labelled in {time.perf_counter() - start:.1f} s"
+    if isinstance(expert, WorkerExpert):
+        detail += f", its process held at most {expert.peak_memory_gb:.2f} GB"
+        expert.close()
+    return {"status": "works", "detail": detail}
 
 
 def _print(experts: list[dict[str, Any]], *, checked: bool) -> None:
