@@ -106,7 +106,7 @@ def write(session: Gathering, structures: Sequence[str], asked: str, model: Chat
 def _speak(model: ChatModel, messages: Sequence[Mapping[str, Any]], cards: Sequence[ExpertCard], trace: list[TraceStep]) -> dict[str, Any]:
     start = time.perf_counter()
     reply = model.endpoint.complete(messages, tool_schema(cards))
-    said = _text(reply) or f"{len(_tool_calls(reply))} calls"
+    said = _text(reply) or f"calls {', '.join(_function(call)[0] or '?' for call in _tool_calls(reply))}"
     trace.append(TraceStep(step=len(trace) + 1, call="model", status="said", seconds=round(time.perf_counter() - start, 3), detail=said[:200]))
     return reply
 

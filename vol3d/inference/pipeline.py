@@ -154,8 +154,12 @@ def _to_answer(
     text = draft.text.split(prompt.END)[0].strip()
     status, value, unit = "answered", None, None
     known = [s for s in structures if session.evidence.statuses.get(s) in (Status.FOUND, Status.ABSENT)]
+    failures = [s.text for s in session.evidence.sentences if s.structure in structures and s.status is Status.FAILED]
     if known and text.rstrip(".").lower() == prompt.DOUBTFUL:
         status, text = "doubtful", _doubtful_text(structures, session.evidence)
+    elif failures and not known:
+        # Nothing is known because an expert broke, not because none looks there.
+        status, text = "failed", f"Failed: {' '.join(failures)}"
     elif finding.verdict == "not_covered" or (finding.verdict == "unsupported" and not known):
         status, text = "not_covered", _not_covered_text(structures)
     elif finding.verdict != "supported":

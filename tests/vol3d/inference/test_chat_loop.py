@@ -197,6 +197,7 @@ def test_an_expert_that_breaks_is_told_to_the_model_with_the_reason(volume) -> N
         answer = asked(server, volume, Panel([Broken()], cache=None))
         assert "left lung: failed" in server.told(1)[0]
         assert "out of memory" in server.told(1)[0]
+    assert (answer.status, answer.text) == ("failed", "Failed: Left lung: segmentation failed (RuntimeError: out of memory).")
     assert [(s.status, "out of memory" in s.detail) for s in answer.trace if s.call.startswith("<")] == [("failed", True)]
 
 

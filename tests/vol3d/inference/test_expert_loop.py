@@ -120,3 +120,29 @@ def test_experts_that_disagree_are_named_even_where_the_model_does_not_doubt(ses
     answer = answer_question(session, "How large is the left lung?", model=Scripted(f"{volume:.1f} ml", f"{volume:.1f} ml"))
     assert answer.status == "answered"
     assert answer.doubts == ("experts disagree: left lung, by another expert: found, volume 9.0 ml",)
+
+
+def test_an_expert_that_breaks_makes_a_failed_answer_with_its_reason(session: Session) -> None:
+    class Broken:
+        card = load_expert("threshold_ct").card
+
+        def segment(self, volume, targets):
+            raise RuntimeError("the worker was killed")
+
+    session.source = Panel([Broken()], cache=None)
+    answer = answer_question(session, "How large is the left lung?", model=Scripted("<threshold_ct(lung_left)>", "not covered"))
+    assert (answer.status, answer.value) == ("failed", None)
+    assert answer.text == "Failed: Left lung: segmentation failed (RuntimeError: the worker was killed)."
+    (step,) = [step for step in answer.trace if step.call.startswith("<")]
+    assert step.status == "failed"
+    assert "the worker was killed" in step.detail
+
+
+def test_a_second_malformed_call_ends_the_loop_and_is_no_answer(session: Session) -> None:
+    say = Script("<threshold_ct(lung)>", "<threshold_ct(lung)>")
+    draft, trace = run(session, "Are the lungs there?", say)
+    assert [step.status for step in trace] == ["said", "refused", "said", "refused"]
+    assert draft.structures == ()
+    answer = answer_question(session, "Is the liver there?", model=Scripted("<nobody(liver)>", "<nobody(liver)>", "<nobody(liver)>"))
+    assert answer.status == "not_covered"
+    assert "<" not in answer.text
