@@ -82,6 +82,7 @@ class TokenizerTrainer(nn.Module):
 
     The tokenizer and its adversaries are trained by the same optimiser: each sees the other's weights or outputs as constants, so
     their gradients do not mix. The number of batches seen is a buffer, so that schedules go on where a saved run stopped.
+    A feature network for the perceptual loss is frozen: it is neither trained nor saved.
 
     >>> config = TokenizerConfig(name="tiny", filters=8, num_res_blocks=1, num_groups=4)
     >>> terms = TokenizerTrainer(config, StageConfig())(torch.zeros(1, 1, 9, 16, 16))
@@ -93,7 +94,11 @@ class TokenizerTrainer(nn.Module):
 
     def __init__(self, config: TokenizerConfig, stage: StageConfig, *, features: Features | None = None) -> None:
         super().__init__()
+        if stage.weights.perceptual and features is None:
+            raise ConfigError("a perceptual loss without features", expected="a network, or perceptual: 0", hint="Give features.")
         self.stage, self.features = stage, features
+        if isinstance(features, nn.Module):
+            features.requires_grad_(requires_grad=False).eval()
         self.tokenizer = _start(config, stage)
         self.tokenizer.encoder.recompute = self.tokenizer.decoder.recompute = stage.recompute
         if stage.frozen_encoder:
@@ -103,6 +108,13 @@ class TokenizerTrainer(nn.Module):
         self.adversaries = nn.ModuleDict({str(axes): Discriminator(axes, filters=width) for axes in adversaries})
         self.lecam = nn.ModuleDict({str(axes): LeCam() for axes in adversaries})
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True) -> "TokenizerTrainer":
+        """Training mode for all but the feature network, which stays what it was."""
+        super().train(mode)
+        if isinstance(self.features, nn.Module):
+            self.features.eval()
+        return self
 
     def forward(self, x: Float[Tensor, "b 1 z y x"]) -> dict[str, Tensor]:
         """Terms of a batch; in training the step moves on."""
@@ -118,7 +130,10 @@ class TokenizerTrainer(nn.Module):
             loss = loss + terms["quantizer"]
         for axes in self.adversaries:
             if axes == "2" or x.shape[2] > 1:
-                part, parts = self._against(axes, made, x, step)
+                # Judges run in float32 also under mixed precision: a gradient of a gradient in bfloat16 is noise, and on CPU its
+                # convolutions over one or two voxels give weights gradients from memory that was never written (torch 2.13).
+                with torch.autocast(x.device.type, enabled=False):
+                    part, parts = self._against(axes, made, x.float(), step)
                 loss, terms = loss + part, terms | parts
             elif num_ranks() > 1:
                 loss = loss + self._absent(axes, x)

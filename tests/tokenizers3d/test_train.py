@@ -140,3 +140,69 @@ def test_perceptual_uses_any_network() -> None:
     assert perceptual_25d(x, y, network) > 0
     assert perceptual_25d(x, y, lambda v: [network(v), v]) > 0
     assert perceptual_25d(x[..., :8, :8], y[..., :8, :8], network) == 0
+
+
+def test_the_feature_network_is_left_alone() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.manual_seed(0)
+    model = TokenizerTrainer(TINY, StageConfig(weights=LossWeights(l1=0.0, perceptual=1.0, commitment=0.0, entropy=0.0)), features=network).train()
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    terms = model(random_volume(1, 9, 32, 32))
+    assert terms["loss"].item() == pytest.approx(terms["perceptual"].item())
+    terms["loss"].backward()
+    assert model.tokenizer.decoder.head.weight.grad.abs().max() > 0
+    optimiser.step()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    with pytest.raises(ConfigError, match="without features"):
+        TokenizerTrainer(TINY, StageConfig(weights=LossWeights(perceptual=1.0)))
+
+
+@pytest.mark.parametrize("lecam", [0.0, 2.0])
+def test_lecam_and_penalty_have_their_weights_in_the_loss(lecam: float) -> None:
+    """The loss is the sum of its parts; the penalty alone is weighed on the steps that have it."""
+    model = trainer(
+        weights=LossWeights(l1=1.0, commitment=0.0, entropy=0.0), adversaries=AdversaryConfig(axes=(3,), lecam=lecam, penalty_every=2, filters=4)
+    )
+    with torch.no_grad():
+        model.adversaries["3"].head[2].bias.fill_(1.5)
+    x = random_volume(1, 9, 16, 16)
+    for step in range(2):
+        terms, judge = model(x), model.lecam["3"]
+        parts = terms["l1"] + 0.1 * terms["generator3d"] + terms["discriminator3d"] + 10.0 * terms.get("penalty3d", torch.zeros(()))
+        assert ("penalty3d" in terms) == (step == 0)
+        real = model.adversaries["3"](x).mean().item()
+        # Fake logits are far above the running mean of the real ones, so their half of the penalty is zero.
+        expected = lecam * (real - judge.fake.item()) ** 2
+        assert (terms["loss"] - parts).item() == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_schedules_as_published() -> None:
+    """BTB3D's annealing of the entropy weight: three times 0.1, in a straight line to 0.1 at step 2,000; the commitment stays at 0.25."""
+    weights = LossWeights()
+    assert [weights.entropy_at(step) for step in (0, 500, 1000, 2000, 9000)] == pytest.approx([0.3, 0.25, 0.2, 0.1, 0.1])
+    model = trainer(weights=LossWeights(entropy_steps=2))
+    x = random_volume(1, 9, 16, 16)
+    for factor in (3.0, 2.0, 1.0, 1.0):
+        terms = model(x)
+        entropy = terms["token_entropy"] - terms["batch_entropy"]
+        assert terms["quantizer"].item() == pytest.approx((0.25 * terms["commitment"] + 0.1 * factor * entropy).item(), rel=1e-5)
+
+
+def test_mixed_precision_leaves_judges_and_entropies_in_float32() -> None:
+    """Twice the same step gives the same gradients (convolutions in bfloat16 did not), and the entropies are those of float32."""
+    model = trainer(weights=LossWeights(inverse_temperature=1.0), adversaries=AdversaryConfig(filters=4, lecam=0.0))
+    x, gradients = random_volume(1, 9, 16, 16), []
+    for _ in range(4):
+        model.step.zero_()
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            terms = model(x)
+        terms["loss"].backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.adversaries.parameters()]))
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+    assert gradients[0].isfinite().all()
+    latents = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.tokenizer.quantizer.entropies(latents)
+    assert [value.item() for value in mixed] == [value.item() for value in model.tokenizer.quantizer.entropies(latents)]

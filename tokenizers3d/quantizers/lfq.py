@@ -100,7 +100,11 @@ class LFQ(nn.Module):
         >>> round(per_sample.item(), 4), round(batch.item(), 4)
         (0.0, 0.6931)
         """
-        logits = x.reshape(-1, self.num_bits) * (4 * inverse_temperature)
+        # Mixed precision would take the matrix products in bfloat16: three digits, and gradients that overflow.
+        with torch.autocast(x.device.type, enabled=False):
+            return self._entropies(x.reshape(-1, self.num_bits) * (4 * inverse_temperature), eps, across_ranks=across_ranks)
+
+    def _entropies(self, logits: Float[Tensor, "n c"], eps: float, *, across_ranks: bool) -> tuple[Tensor, Tensor]:
         per_sample = logits.new_zeros(())
         joint = logits.new_zeros(2 ** (self.num_bits // 2), 2 ** (self.num_bits - self.num_bits // 2))
         for chunk in logits.split(_TOKENS_PER_CHUNK):

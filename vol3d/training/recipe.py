@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vol3d.errors import ConfigError
@@ -88,7 +89,10 @@ def read_recipe(name_or_path: str, *, steps: int | None = None) -> Recipe:
         parsed = parser.parse_path(str(path))
         if steps is not None:
             parsed["loop"]["steps"] = steps
-        made = parser.instantiate_classes(parsed)
+        # What a constructor draws (a network without weights of its own) must be the same when the run is resumed.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(parsed["loop"]["seed"])
+            made = parser.instantiate_classes(parsed)
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise

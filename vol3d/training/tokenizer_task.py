@@ -27,6 +27,7 @@ class TokenizerTask(TrainingTask):
         num_items: batches of an epoch.
         seed: of the crops.
         remap: share of crops with bent intensities.
+        features: network of the perceptual loss, from `n 3 h w` to one feature tensor or several, with its weights; by import path.
     """
 
     def __init__(
@@ -39,13 +40,14 @@ class TokenizerTask(TrainingTask):
         num_items: int = 10_000,
         seed: int = 1,
         remap: float = 0.2,
+        features: nn.Module | None = None,
     ) -> None:
         self.config, self.stage, self.source = read_config(model), stage, source
-        self.shapes, self.num_items, self.seed, self.remap = shapes, num_items, seed, remap
+        self.shapes, self.num_items, self.seed, self.remap, self.features = shapes, num_items, seed, remap, features
 
     def model(self) -> nn.Module:
         """The trainer, with fresh weights or those that the stage begins with."""
-        return TokenizerTrainer(self.config, self.stage)
+        return TokenizerTrainer(self.config, self.stage, features=self.features)
 
     def dataset(self) -> MapDataset:
         """Batches of crops by index."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from tokenizers3d.tokenizer import Tokenizer
 from vol3d.contracts import Row
@@ -45,16 +46,48 @@ def recipe_path(tmp_path: Path) -> Path:
     return tmp_path / "recipe.yaml"
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(recipe_path: Path, tmp_path: Path) -> None:
+# The three stages as published, small: short windows, long ones begun from them with less kept in memory, the decoder alone.
+STAGES = {
+    "short": {"mode": "windowed"},
+    "long": {"mode": "windowed", "recompute": True, "start_from": "first"},
+    "decoder": {"mode": "windowed", "recompute": True, "frozen_encoder": True, "start_from": "first"},
+    "one pass": {"mode": "stream"},
+    "from slices": {"mode": "stream", "initial_weights": "first"},
+}
+
+
+def stage_recipe(recipe_path: Path, name: str, tmp_path: Path) -> dict:
+    """A stage's recipe; bfloat16, LeCam, penalty, perceptual features and average are all in it."""
+    recipe = yaml.safe_load(recipe_path.read_text())
+    arguments = recipe["task"]["init_args"]
+    Tokenizer.from_config(tmp_path / "model.yaml").save(tmp_path / "first.safetensors")
+    begin = {key: str(tmp_path / "first.safetensors") if value == "first" else value for key, value in STAGES[name].items()}
+    arguments["stage"] |= begin
+    arguments["stage"]["weights"]["perceptual"] = 0.5
+    arguments["features"] = {"class_path": "torch.nn.Conv2d", "init_args": {"in_channels": 3, "out_channels": 4, "kernel_size": 3}}
+    arguments["shapes"] = [[1, 9 if name == "short" else 17, 16, 16], [2, 1, 24, 24]]
+    recipe["loop"]["precision"] = "bf16"
+    return recipe
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_resumed_run_is_the_uninterrupted_one(name: str, recipe_path: Path, tmp_path: Path) -> None:
+    recipe = stage_recipe(recipe_path, name, tmp_path)
+    recipe_path.write_text(yaml.safe_dump(recipe))
     train(read_recipe(str(recipe_path)), out=tmp_path / "whole")
     train(read_recipe(str(recipe_path), steps=2), out=tmp_path / "parts")
     train(read_recipe(str(recipe_path)), out=tmp_path / "parts", resume=True)
-    whole, parts = (Tokenizer.load(tmp_path / name / "tokenizer.safetensors") for name in ("whole", "parts"))
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, parts.state_dict()[name]), name
-    assert whole.tokenizer_id == parts.tokenizer_id
-    assert whole.config.modes == ("stream",)
+    states = [load_file(tmp_path / part / "checkpoints" / "step-00000004" / "state.safetensors") for part in ("whole", "parts")]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
+    whole, parts = (Tokenizer.load(tmp_path / part / "tokenizer.safetensors") for part in ("whole", "parts"))
+    assert all(torch.equal(tensor, parts.state_dict()[key]) for key, tensor in whole.state_dict().items())
+    assert whole.config.modes == (STAGES[name]["mode"],)
     assert whole.provenance["steps"] == 4
+    assert not any("features" in key for key in states[0])
+    first = Tokenizer.load(tmp_path / "first.safetensors")
+    is_same = [torch.equal(tensor, first.state_dict()[key]) for key, tensor in whole.state_dict().items() if key.startswith("encoder")]
+    assert all(is_same) if name == "decoder" else not all(is_same)
 
 
 SCANS = {"class_path": "vol3d.training.crops.ScanCrops"}
