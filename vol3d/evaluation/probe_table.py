@@ -10,7 +10,7 @@ from vol3d.evaluation.results import MetricRow, plain_row, row
 from vol3d.evaluation.statistics import cluster_bootstrap, holm, paired_permutation
 from vol3d.evaluation.vqa_table import Item, Scored, predictions_by_qid, score_items
 
-_DECLINED = ("doubtful", "not_covered", "withheld")
+_DECLINED = ("doubtful", "failed", "not_covered", "withheld")
 _SIDE = re.compile(r"\b(left|right)\b", re.I)
 
 
@@ -24,7 +24,7 @@ def probe_table(
 ) -> list[MetricRow]:
     """Rows `NAME/score`, `drop` (base minus probed, with `p_value` and Holm's `p_adjusted` over the probes), `parse_rate`, `changed`.
 
-    Where the answers have them: `declined` (doubtful, not covered, withheld), `mean_confidence`; for answers that are a side,
+    Where the answers have them: `declined` (doubtful, failed, not covered, withheld), `mean_confidence`; for answers that are a side,
     `swapped_sides` (what a mirrored scan must do).
     """
     rng = np.random.default_rng(seed)
