@@ -58,7 +58,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [filters * m for m in channel_multipliers]
         self.recompute = False
-        self.widths = widths
+        self.widths, self.steps = widths, [*(2 if d else 1 for d in depth_downsample), 1]
         self.stem = CausalConv3d(in_channels, widths[0])
         inputs = [filters, *widths[:-1]]
         self.stages = nn.ModuleList(res_blocks(a, b, num_res_blocks, num_groups) for a, b in zip(inputs, widths, strict=True))
@@ -91,7 +91,7 @@ class Encoder(nn.Module):
         plane = x.shape[3] * x.shape[4] * self.widths[i]
         if state is None:
             return list(x.split(max(_PIECE_ELEMENTS // (plane * x.shape[2]), 1)))
-        step = self.downs[i].stride[0] if i < len(self.downs) else 1
-        length = max(_PIECE_ELEMENTS // (plane * x.shape[0]) // step, 1) * step
-        lead = length if state.seen(self.stages[i][0].conv1) else length + 1
+        length = max(_PIECE_ELEMENTS // (plane * x.shape[0]) // self.steps[i], 1) * self.steps[i]
+        is_start = not any(state.seen(layer) for layer in self.stages[i].modules())
+        lead = length + 1 if is_start else length
         return [piece for piece in (x[:, :, :lead], *x[:, :, lead:].split(length, 2)) if piece.shape[2]]
