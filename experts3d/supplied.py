@@ -12,7 +12,7 @@ from experts3d.anatomy import GROUPS, group_unions, organ_unions, parent_organ, 
 from experts3d.label_table import load_table
 from experts3d.orientation import stored_order
 from experts3d.snomed import snomed_codes
-from vol3d.contracts import ExpertCard, LabelMap
+from vol3d.contracts import ExpertCard, LabelMap, Status
 from vol3d.errors import ExpertError
 from vol3d.volume.geometry import require_same_grid, same_grid, to_canonical
 from vol3d.volume.read import read_mask
@@ -96,13 +96,18 @@ class SuppliedMasks:
                 )
             names, unions = organ_unions(self._table, present)
         unions = group_unions(names, unions)
-        present = set(np.unique(array).tolist())
-        # Unasked, a group of which only a part was supplied says so all the same: without it, the part's absence would be the group's.
-        asked = tuple(targets) or tuple(name for name, parts in GROUPS.items() if name in unions and not set(parts) <= set(known))
-        found = {name: status_of(name, names, unions, present) for name in asked}
-        statuses = {name: status for name, (status, _) in found.items()}
-        reasons = {name: reason for name, (_, reason) in found.items() if reason}
+        statuses, reasons = self._statuses(array, names, unions, tuple(targets))
         return LabelMap(array, volume.affine, names, volume.source, self._name, VERSION, statuses, unions, reasons)
+
+    def _statuses(
+        self, array: np.ndarray, names: Mapping[int, str], unions: Mapping[str, tuple[int, ...]], targets: tuple[str, ...]
+    ) -> tuple[dict[str, Status], dict[str, str]]:
+        """Of the targets; unasked, of groups of which only a part was supplied: the part's absence must not become the group's."""
+        present = set(np.unique(array).tolist())
+        known = self._targets()
+        asked = targets or tuple(name for name, parts in GROUPS.items() if name in unions and not set(parts) <= set(known))
+        found = {name: status_of(name, names, unions, present) for name in asked}
+        return {name: status for name, (status, _) in found.items()}, {name: reason for name, (_, reason) in found.items() if reason}
 
     def _targets(self) -> tuple[str, ...]:
         names = dict(enumerate(self._files, start=1)) if self._files else self._table

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from vol3d.cli.main import main
+from vol3d.volume.geometry import make_affine
 from vol3d.volume.phantom import phantom_ct
 from vol3d.volume.read import read_mask
+from vol3d.volume.volume import Volume
 from vol3d.volume.write import write_labels, write_volume
 
 
@@ -79,12 +81,16 @@ def test_tables_fit_100_columns(case: Path, capsys: pytest.CaptureFixture[str]):
         (("segment", "CT", "--expert", "treshold_ct"), "Did you mean threshold_ct"),
         (("segment", "CT", "--expert", "threshold_ct", "--targets", "liver"), "unknown target"),
         (("segment", "CT", "--expert", "supplied"), "Add --mask"),
-        (("segment", "CT", "--expert", "threshold_ct", "--labels", "totalseg"), "belong to --expert supplied"),
+        (("segment", "CT", "--expert", "threshold_ct", "--labels", "totalseg"), "belongs to --expert supplied"),
         (("segment", "CT", "--expert", "threshold_ct", "--out", "x.dcm"), "folder of one DICOM series"),
         (("segment", "CT", "--expert", "threshold_ct", "--sr", "x.dcm"), "Add --out FILE.dcm"),
         (("measure", "CT", "--mask", "LABELS", "--structures", "splen"), "Did you mean spleen"),
         (("measure", "CT", "--mask", "LABELS", "--labels", "totalseg_v9"), "no such label table"),
+        (("segment", "CT", "--expert", "threshold_ct", "--point", "liver:0,0,0"), "--point belongs to --expert vista3d"),
+        (("segment", "CT", "--expert", "brats_mri", "--sequence", "t1"), "NAME=FILE"),
         (("experts", "install"), "say which expert to install"),
+        (("experts", "check", "--weights", "x.pt"), "weights belong to one expert"),
+        (("experts", "check", "threshold_mr"), "unknown expert"),
     ],
 )
 def test_refusals_are_one_line_and_exit_2(case: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str):
@@ -123,3 +129,34 @@ def test_real_slab_answers_which_kidney_is_larger(shared_real: Path, capsys: pyt
     assert code == 0
     assert values["larger_kidney"] == ("right" if (array == 2).sum() > (array == 3).sum() else "left")
     assert values["kidney_volume_difference"] == pytest.approx(abs(int((array == 2).sum()) - int((array == 3).sum())) * voxel, abs=1e-6)
+
+
+def test_one_expert_is_checked_by_name(capsys: pytest.CaptureFixture[str]):
+    code, out, _ = run(capsys, "experts", "check", "threshold_ct", "--json")
+    (only,) = json.loads(out)["experts"]
+    assert (code, only["name"], only["status"]) == (0, "threshold_ct", "works")
+    assert int(only["detail"].split()[0]) > 1000
+
+
+def test_sequences_come_by_name_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    from experts3d import brats_mri
+    from experts3d.monai_bundle import segresnet
+
+    torch.manual_seed(0)
+    torch.save(segresnet(16, 4, 3).state_dict(), tmp_path / "model.pt")
+    monkeypatch.setitem(brats_mri.BratsMRI.__init__.__kwdefaults__, "roi", (32, 32, 32))
+    rng = np.random.default_rng(0)
+    inside = np.zeros((16, 24, 20), bool)
+    inside[3:13, 4:20, 4:16] = True
+    for name in ("t1c", "t1", "t2", "flair"):
+        image = np.where(inside, rng.normal(100, 20, inside.shape), 0).astype(np.float32)
+        write_volume(Volume(image, make_affine((1, 1, 1)), "MR", "a.u."), tmp_path / f"{name}.nii.gz")
+    others = [part for name in ("t1", "t2", "flair") for part in ("--sequence", f"{name}={tmp_path / name}.nii.gz")]
+    command = ("segment", str(tmp_path / "t1c.nii.gz"), "--modality", "MR", "--expert", "brats_mri", "--weights", str(tmp_path / "model.pt"))
+    code, out, err = run(capsys, *command, *others, "--out", str(tmp_path / "out.nii.gz"), "--json")
+    assert (code, err.count("Error")) == (0, 0)
+    assert set(json.loads(out)["statuses"]) == {"brain_tumour", "brain_tumour_core", "brain_tumour_enhancing", "brain_tumour_oedema"}
+    assert read_mask(tmp_path / "out.nii.gz").shape == inside.shape
+    assert run(capsys, *command, *others[:2])[0] == 2
