@@ -17,7 +17,7 @@ from vol3d.contracts import Measurement, Status
 from vol3d.errors import ConfigError
 from vol3d.evaluation.entities import EntityLike, Extractor
 from vol3d.evaluation.number_mentions import NumberMention, Quantity, number_mentions
-from vol3d.evaluation.number_ties import side_in_name, side_near, tied_structures
+from vol3d.evaluation.number_ties import named_structures, side_in_name, side_near, tied_structures
 from vol3d.evaluation.results import MetricRow, row
 from vol3d.evaluation.statistics import cluster_bootstrap
 from vol3d.vlm.prompt import FOCAL, is_lesion
@@ -166,7 +166,9 @@ def _check(
         return Checked(mention, sentence, "not_measurable", mention.skip or "no measurements of this scan")
     tied = tied_structures(mention, others, sentence, start, entities, measured.structures)
     if not tied:
-        return Checked(mention, sentence, "not_measurable", "names nothing that was measured")
+        organs = mention.quantity == "length" and named_structures(sentence, measured.structures)
+        why = "lengths of organs are not measured" if organs else "names nothing that was measured"
+        return Checked(mention, sentence, "not_measurable", why)
     side = side_near(sentence, mention.start - start)
     known = [s for s in tied if measured.status(s) in (Status.FOUND, Status.ABSENT) and side_in_name(s) in ("", side or side_in_name(s))]
     if not known:

@@ -35,6 +35,9 @@ _BEFORE: tuple[tuple[Bound, re.Pattern[str]], ...] = (
 _DENIED = re.compile(r"\b(?:no|not|without|none)\b", re.IGNORECASE)
 _EARLIER_AFTER = re.compile(r"[^.;()]{0,25}\b(?:previous|prior|earlier|old)\b", re.IGNORECASE)
 _EARLIER_BEFORE = re.compile(r"\b(?:previous(?:ly)?|prior|formerly|was measured(?: as)?)\b[^.;)]{0,20}$", re.IGNORECASE)
+_DIFFERENCE_BEFORE = re.compile(
+    r"\b(?:differ|larger|smaller|grown|shrunk|increased?|decreased?|difference)(?: \w+){0,3} (?:by|of)(?: about)?\W*$", re.IGNORECASE
+)
 _DISTANCE = re.compile(
     r"\s*(?:(?:far |away )?from|proximal|distal|above|below|cranial|caudal|superior to|inferior to|apart|deep to|beyond|distance)\b", re.IGNORECASE
 )
@@ -105,4 +108,6 @@ def _mention(found: re.Match[str], text: str, start: int, sentence: int) -> Numb
 def _skip(text: str, found: re.Match[str]) -> str:
     if _EARLIER_AFTER.match(text[found.end() : found.end() + 45]) or _EARLIER_BEFORE.search(text[: found.start()]):
         return "of an earlier examination"
+    if _DIFFERENCE_BEFORE.search(text[: found.start()]):
+        return "a difference"
     return "a distance, not a size" if found["unit"].lower() in ("mm", "cm") and _DISTANCE.match(text[found.end() :]) else ""

@@ -65,17 +65,28 @@ def side_near(sentence: str, position: int) -> str:
     return min(marks, key=lambda m: min(abs(m.start() - position), abs(m.end() - position))).group(1).lower()
 
 
+def _names(structure: str) -> list[str]:
+    """How a text may call a structure; sided ones also without their side."""
+    kind, *rest = structure.split("_")
+    if kind == "vertebrae" and rest:
+        return [f"vertebra {rest[0]}", f"{rest[0]} vertebra"]
+    if kind == "rib" and len(rest) == 2:
+        return [f"{rest[0]} rib {rest[1]}"]
+    return [words(structure), *([words(base_name(structure))] if side_in_name(structure) else [])]
+
+
 def named_structures(sentence: str, structures: Iterable[str]) -> tuple[Named, ...]:
     """The structures that a sentence names, each stretch of text once, longest names first.
 
+    >>> named_structures("Vertebra L1: 57.8 ml.", ["vertebrae_L1"])[0].structures
+    ('vertebrae_L1',)
     >>> [n.structures for n in named_structures("The left kidney has 160 ml, the liver 1450 ml.", ["kidney_left", "kidney_right", "liver"])]
     [('kidney_left',), ('liver',)]
     """
     by_words: dict[str, list[str]] = {}
     for structure in structures:
-        by_words.setdefault(words(structure), []).append(structure)
-        if side_in_name(structure):
-            by_words.setdefault(words(base_name(structure)), []).append(structure)
+        for name in _names(structure):
+            by_words.setdefault(name, []).append(structure)
     found: list[Named] = []
     for name in sorted(by_words, key=len, reverse=True):
         pattern = r"\W+".join(re.escape(word).replace("tumour", "tumou?r") for word in name.split())

@@ -29,6 +29,7 @@ from vol3d.volume.phantom import random_phantom
         ("Nodules smaller than 4 mm.", [("length", (4.0,), "at_most", "")]),
         ("A 12 mm nodule (9 mm in the previous scan).", [("length", (12.0,), "value", ""), ("length", (9.0,), "value", "of an earlier examination")]),
         ("A nodule 2 cm from the fissure.", [("length", (20.0,), "value", "a distance, not a size")]),
+        ("The volumes differ by 7 ml.", [("volume", (7.0,), "value", "a difference")]),
         ("L1 vertebra, T12, 80 mmHg, 5 mm thick slices, 3 nodules.", []),
     ],
 )
@@ -98,6 +99,7 @@ AGREE, OTHERWISE = ("agree", ""), ("disagree", "measured otherwise")
         ("The mean density of the liver is 30 HU.", OTHERWISE),
         ("A 14 mm cyst of the liver.", ("disagree", "the masks have none")),
         ("Pleural effusion of 300 ml.", ("not_measurable", "not covered by the masks")),
+        ("The liver measures 18 cm.", ("not_measurable", "lengths of organs are not measured")),
         ("The aorta measures 32 mm.", ("not_measurable", "names nothing that was measured")),
         ("A nodule of 20 mm (12 mm in the previous scan).", AGREE),
     ],
