@@ -85,7 +85,10 @@ def _fat(facts: Facts) -> Iterator[Measurement]:
             "liver", "hepatic_steatosis", "yes" if ratio < limit.value else "no", "", f"ratio below {limit.value} ({limit.source}); {phase}"
         )
         grade = next((g for g, below_hu, below_ratio in limits.STEATOSIS_GRADES if liver < below_hu or ratio < below_ratio), 0)
-        yield facts.make("liver", "hepatic_steatosis_grade", grade, "", f"0 to 3 by liver HU and liver-to-spleen ratio ({limit.source}); {phase}")
+        # A dark liver beside a darker spleen, or a bright one beside a brighter: the two criteria contradict each other, and no grade follows.
+        if (grade > 0) == (ratio < limit.value):
+            method = f"0 to 3 by liver HU and liver-to-spleen ratio, where both agree ({limit.source}); {phase}"
+            yield facts.make("liver", "hepatic_steatosis_grade", grade, "", method)
     if pancreas is not None:
         ratio, limit = pancreas / spleen, limits.PANCREAS_SPLEEN_RATIO
         yield facts.make("pancreas", "pancreas_spleen_hu_ratio", ratio, "", f"mean pancreas over mean spleen HU; {phase}")
