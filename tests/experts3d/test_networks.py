@@ -12,6 +12,7 @@ from experts3d.brats_mri import BratsMRI
 from experts3d.label_table import load_table
 from experts3d.network import load_weights
 from experts3d.pancreas_ct import WIRING_FILE, PancreasCT, wired
+from experts3d.points import Point
 from experts3d.sliding import stream_labels
 from experts3d.spleen_ct import SpleenCT
 from experts3d.vista3d import Vista3D, _Surest
@@ -240,9 +241,11 @@ def test_the_real_vista_network_fits_the_adapter():
     torch.manual_seed(0)
     scan, _ = blocks()
     small = scan.crop((0, 0, 0), (8, 8, 8))
-    labels = Vista3D(network=vista3d132(encoder_embed_dim=48, in_channels=1), roi=(32, 32, 32)).segment(small, ["liver", "spleen", "liver_tumour"])
+    spot = [Point("liver", (4, 4, 4), space="voxel"), Point("odd_thing", (4, 4, 4), space="voxel")]
+    expert = Vista3D(network=vista3d132(encoder_embed_dim=48, in_channels=1), points=spot, roi=(32, 32, 32))
+    labels = expert.segment(small, ["liver", "spleen", "liver_tumour", "odd_thing"])
     assert labels.array.shape == (8, 8, 8)
-    assert set(labels.statuses) == {"liver", "spleen", "liver_tumour"}
+    assert set(labels.statuses) == {"liver", "spleen", "liver_tumour", "odd_thing"}
 
 
 def test_lesions_win_only_where_they_are_likelier_than_not():
