@@ -20,7 +20,7 @@ svg{width:100%;height:auto;font-size:11px}svg .grid{stroke:#ddd}svg .interval{st
 
 
 def leaderboard_rows(results: Sequence[ResultFile], metric: str) -> list[dict[str, Any]]:
-    """Models by a metric, best first; models whose interval holds the best one's value share its rank.
+    """Models and the baselines that stand in their results by a metric, best first; models whose interval holds the best one's value share its rank.
 
     Errors: ConfigError where no result has the metric.
     """
@@ -29,6 +29,7 @@ def leaderboard_rows(results: Sequence[ResultFile], metric: str) -> list[dict[st
     ]
     if not scored:
         raise ConfigError("no result has this metric", expected=metric, found=", ".join(sorted({row.metric for r in results for row in r.rows})[:8]))
+    scored += _baselines(results, metric)
     scored.sort(key=lambda pair: -(pair[1].value or 0.0))
     rows, rank, leader = [], 1, scored[0][1]
     for place, (name, row) in enumerate(scored, start=1):
@@ -36,6 +37,19 @@ def leaderboard_rows(results: Sequence[ResultFile], metric: str) -> list[dict[st
             rank, leader = place, row
         rows.append({"rank": rank, "model": name, **row.model_dump()})
     return rows
+
+
+def _baselines(results: Sequence[ResultFile], metric: str) -> list[tuple[str, MetricRow]]:
+    """Baselines that stand in the results: those of the questions once, those of a model (blind, swapped, shuffled) under its name."""
+    found: dict[str, MetricRow] = {}
+    for i, result in enumerate(results):
+        for row in result.rows:
+            kind, _, rest = row.metric.partition("/")
+            name = kind.removeprefix("baseline_")
+            if kind != name and rest == metric and row.value is not None:
+                own = name in ("blind", "swapped", "shuffled")
+                found.setdefault(f"{result.provenance.model or f'model {i + 1}'}, {name}" if own else f"baseline: {name}", row)
+    return list(found.items())
 
 
 def reliability_bins(items: Sequence[Mapping[str, Any]], *, bins: int = 10) -> list[tuple[float, float, int]]:
@@ -80,7 +94,7 @@ def _board_table(board: Sequence[Mapping[str, Any]], metric: str) -> str:
         interval = "" if row["ci_low"] is None else f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
         cells = f'<td class="n">{row["value"]:.3f}</td><td class="n">{interval}</td><td class="n">{row["n"]}</td>'
         lines.append(f'<tr><td class="n">{row["rank"]}</td><td>{escape(row["model"])}</td>{cells}</tr>')
-    note = '<p class="note">Models whose interval reaches the best value share its rank. A constant or blind baseline belongs into this table.</p>'
+    note = '<p class="note">Models whose interval reaches the best value share its rank. Baselines never saw the scan that they are scored on.</p>'
     return f"<table>{''.join(lines)}</table>{note}"
 
 
@@ -116,7 +130,7 @@ def _worst_cases(result: ResultFile, worst: int, pictures: Mapping[str, str]) ->
         cells = [
             item.get("image_id"),
             item.get("subtype") or item.get("kind"),
-            item.get("truth"),
+            item.get("truth_text") or item.get("truth"),
             str(item.get("prediction"))[:160],
             item.get("parsed"),
         ]

@@ -185,6 +185,7 @@ def item_records(scored: Sequence[Scored]) -> list[dict[str, Any]]:
             "kind": s.item.kind,
             **s.item.groups,
             "truth": s.item.truth,
+            **({"truth_text": f"{s.item.truth}. {s.item.options[s.item.truth]}"} if s.item.options.get(s.item.truth) else {}),
             "prediction": s.text,
             "parsed": s.score.parsed,
             "score": s.score.value,

@@ -117,6 +117,8 @@ def test_a_suite_chooses_for_each_model(files, capsys):
     )
     assert main(["evaluate", "suite", str(files / "suite.yaml"), "--output", str(files / "out"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert [row["value"] for row in summary["tasks"]["mc"]["leaderboard"]] == [1.0, 1.0]
+    board = {row["model"]: row["value"] for row in summary["tasks"]["mc"]["leaderboard"]}
+    assert (board["a"], board["b"]) == (1.0, 1.0)
+    assert {"a, blind", "b, swapped", "baseline: majority"} <= set(board)
     chosen = [json.loads((files / "out" / "mc" / f"{n}.json").read_text())["provenance"]["settings"]["prompt_choice"]["chosen"] for n in "ab"]
     assert chosen == ["As a radiologist: {question}", "Look closely. {question}"]

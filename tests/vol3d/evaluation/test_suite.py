@@ -40,7 +40,9 @@ def folder(tmp_path):
 def test_one_command_gives_results_pages_and_a_summary(folder, capsys):
     assert main(["evaluate", "suite", str(folder / "suite.yaml"), "--output", str(folder / "out"), "--no-labels", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert [r["model"] for r in summary["tasks"]["mc"]["leaderboard"]] == ["good", "bad"]
+    models = [r["model"] for r in summary["tasks"]["mc"]["leaderboard"]]
+    assert [m for m in models if m in ("good", "bad")] == ["good", "bad"]
+    assert {"baseline: constant", "baseline: chance"} <= set(models)  # in the table, where nobody can overlook them
     assert summary["tasks"]["mc"]["compared"] == ["good against bad: 1 win, 0 tie, 0 loss"]
     assert summary["tasks"]["reports"]["leaderboard"][0]["model"] == "good"
     beside = {r["metric"] for r in json.loads((folder / "out" / "reports" / "good.json").read_text())["rows"]}

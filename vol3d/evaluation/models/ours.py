@@ -126,5 +126,12 @@ def split_options(prompt: str) -> tuple[str, dict[str, str]]:
 
 
 def _letter_of(text: str, options: dict[str, str]) -> str:
+    """The letter of the option that is the text, or of the only one that begins with it.
+
+    >>> _letter_of("Left", {"A": "left kidney", "B": "right kidney"}), _letter_of("kidney", {"A": "kidney left", "B": "kidney right"})
+    ('A', 'kidney')
+    """
     said = text.rstrip(".").strip().lower()
-    return next((letter for letter, option in options.items() if option.lower() == said), text)
+    same = [letter for letter, option in options.items() if option.lower() == said]
+    begun = [letter for letter, option in options.items() if said and option.lower().startswith(f"{said} ")]
+    return same[0] if same else begun[0] if len(begun) == 1 else text
