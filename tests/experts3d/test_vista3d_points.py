@@ -1,6 +1,7 @@
 """Points: where they lie in the patient, what they add and take away, by the rules of the network itself."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,7 @@ def test_from_the_command_line_with_random_weights(tmp_path: Path, monkeypatch: 
     write_volume(scan, tmp_path / "scan.nii.gz")
     spot = ",".join(f"{v:.1f}" for v in world(scan, (6, 10, 8)))
     command = ["segment", str(tmp_path / "scan.nii.gz"), "--expert", "vista3d", "--weights", str(tmp_path / "model.pt"), "--json"]
-    monkeypatch.setitem(Vista3D.__init__.__kwdefaults__, "roi", (32, 32, 32))
+    monkeypatch.setattr("experts3d.vista3d.Vista3D", partial(Vista3D, roi=(32, 32, 32)))
     out = tmp_path / "out.nii.gz"
     assert main([*command, "--point", f"liver:{spot}", "--not-point", f"liver:{spot}", "--point", f"odd_thing:{spot}", "--out", str(out)]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -1,6 +1,7 @@
 """`segment`, `measure` and `experts` as a user runs them: JSON with its stable keys, files that can be read back, refusals in one line."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,12 +142,12 @@ def test_one_expert_is_checked_by_name(capsys: pytest.CaptureFixture[str]):
 def test_sequences_come_by_name_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     import torch
 
-    from experts3d import brats_mri
+    from experts3d.brats_mri import BratsMRI
     from experts3d.monai_bundle import segresnet
 
     torch.manual_seed(0)
     torch.save(segresnet(16, 4, 3).state_dict(), tmp_path / "model.pt")
-    monkeypatch.setitem(brats_mri.BratsMRI.__init__.__kwdefaults__, "roi", (32, 32, 32))
+    monkeypatch.setattr("experts3d.brats_mri.BratsMRI", partial(BratsMRI, roi=(32, 32, 32)))
     rng = np.random.default_rng(0)
     inside = np.zeros((16, 24, 20), bool)
     inside[3:13, 4:20, 4:16] = True
