@@ -81,7 +81,8 @@ def _score(tokenizer: Any, volume: "Volume", args: argparse.Namespace) -> dict[s
             numbers[f"{name}/bits_per_voxel"] = made[1] / truth.numel()
     if usage is not None:
         numbers |= {"codes_used": usage.num_used, "code_perplexity": usage.perplexity, "bit_entropy": usage.bit_entropy}
-    numbers |= {"bits_per_voxel": grid.bits_per_voxel, "encode_seconds": seconds[0], "decode_seconds": seconds[1]}
+    numbers |= {"bits_per_voxel": grid.bits_per_voxel, "bits_per_axial_slice": bits / volume.shape[0], "bits_per_volume": bits}
+    numbers |= {"encode_seconds": seconds[0], "decode_seconds": seconds[1]}
     if args.pictures:
         _draw(volume, truth[0, 0].numpy(), decoded[0, 0].numpy(), args.pictures)
     return {"mode": grid.mode, "shape_zyx": volume.shape, "recipe": recipe.name, "num_tokens": grid.num_tokens, **numbers}
@@ -98,7 +99,10 @@ def _likeness(decoded: Any, truth: Any, recipe: "Recipe") -> dict[str, float]:
 
     numbers = {"psnr": metrics.psnr(decoded, truth), "edge_gradient_error": metrics.edge_gradient_error(decoded, truth)}
     numbers |= {f"psnr_{plane}": value for plane, value in metrics.psnr_by_plane(decoded, truth).items()}
-    numbers |= {f"ssim_{plane}": value for plane, value in metrics.ssim_by_plane(decoded, truth).items()}
+    planes = metrics.ssim_by_plane(decoded, truth)
+    numbers |= {f"ssim_{plane}": value for plane, value in planes.items()}
+    if planes:
+        numbers["ssim"] = sum(planes.values()) / len(planes)
     if recipe.name.startswith("ct_"):
         half, centre = (recipe.high - recipe.low) / 2, (recipe.high + recipe.low) / 2
         numbers |= {f"mae_hu_{band}": v for band, v in metrics.mae_by_band(decoded * half + centre, truth * half + centre).items()}

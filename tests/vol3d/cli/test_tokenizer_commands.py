@@ -67,6 +67,10 @@ def test_scores_stand_beside_the_same_bits_spent_otherwise(scan: Path, tmp_path:
     assert code == 0
     rows = {row["metric"]: row["value"] for row in document["rows"]}
     assert {"psnr", "ssim_axial", "edge_gradient_error", "mae_hu_soft_tissue", "code_perplexity", "bits_per_voxel"} <= set(rows)
+    assert {f"{name}_{plane}" for name in ("psnr", "ssim") for plane in ("axial", "coronal", "sagittal")} <= set(rows)
+    assert rows["bits_per_volume"] == 4 * 6 * 7 * 18 == pytest.approx(20 * rows["bits_per_axial_slice"])
+    assert rows["bits_per_voxel"] == pytest.approx(rows["bits_per_volume"] / (20 * 44 * 52), abs=1e-4)
+    assert min(rows[f"ssim_{plane}"] for plane in ("axial", "coronal", "sagittal")) <= rows["ssim"] <= 1
     assert rows["linear/bits_per_voxel"] <= rows["bits_per_voxel"]
     assert [p.name for p in (tmp_path / "pictures").iterdir()] == ["ct.png"]
     assert document["provenance"]["model"].startswith("small_8x8x8:")
