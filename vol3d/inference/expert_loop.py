@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tokenizers3d import Tokenizer
 from vol3d.contracts import Evidence, EvidenceSource, ExpertCall, ExpertCard, Measurement, Sentence, Status, TraceStep
@@ -78,6 +78,7 @@ class Draft:
     confidence: float | None
 
 
+@runtime_checkable
 class Say(Protocol):
     """The model: prefix, visuals and question in, reply and its probability out; `cards` are those that the prefix shows."""
 
