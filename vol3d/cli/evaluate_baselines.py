@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     from vol3d.errors import ConfigError
     from vol3d.evaluation.baselines import constant_report, shuffled_reports
+    from vol3d.evaluation.package_metrics import open_package_metrics
     from vol3d.evaluation.report import report_rows
     from vol3d.evaluation.report_files import read_reports
     from vol3d.evaluation.results import Provenance, ResultFile, hashes
@@ -55,10 +56,13 @@ def run(args: argparse.Namespace) -> int:
     known = None if args.no_labels else _known_labels(table)
     truth = None if known is None else known[test]
     rows = []
-    for name, texts in systems.items():
-        scored = report_rows(references, texts, references, labeller=labeller, truth_labels=truth, num_resamples=args.resamples, seed=args.seed)
-        rows += [row.model_copy(update={"metric": f"{name}/{row.metric}"}) for row in scored]
+    with open_package_metrics() as packages:
+        for name, texts in systems.items():
+            scored = report_rows(references, texts, references, labeller=labeller, truth_labels=truth, num_resamples=args.resamples, seed=args.seed)
+            scored += packages.rows(references, texts, references, num_resamples=args.resamples, seed=args.seed)
+            rows += [row.model_copy(update={"metric": f"{name}/{row.metric}"}) for row in scored]
     settings = {"tested": len(references), "trained": len(unseen), "seed": args.seed, "resamples": args.resamples}
+    settings |= {"signatures": packages.signatures, "not_computed": packages.missing}
     provenance = Provenance(scorer="vol3d-report", model="baselines", data=hashes([args.reports, args.train]), settings=settings)
     return show(ResultFile(task="baselines", rows=tuple(rows), provenance=provenance), args)
 
