@@ -36,7 +36,7 @@ bench: install ## time and correctness of reading, resampling, measuring and the
 bench-data: install ## from .nii.gz to store, random crops, loaders, beside the usual ways
 	$(BIN)/python -m benchmarks.bench_data
 
-bench-tokenizer: install ## time and memory of streamed encoding
+bench-tokenizer: install ## time, memory and exactness of the tokenizer, beside the published code if VOL3D_BTB3D is set
 	$(BIN)/python -m benchmarks.bench_tokenizer
 
 eval-demo: install ## the README's table: accuracy by question family under five conditions

@@ -31,11 +31,11 @@ STRICT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     if args.quick:
-        args.slices, args.size, args.dtypes, args.repeats = [9, 17], 32, ["float32"], 1
+        args.slices, args.size, args.dtypes, args.repeats = [17], 32, ["float32"], 1
     args.model, args.bits, args.few_tokens, args.many_tokens = (TINY, 10, 64, 4_000) if args.quick else (FULL, 18, 1_000, 126_976)
     bench = Bench(args)
     name = "a narrow 8x8x8 network" if args.quick else "the full 8x8x8 network"
-    beside = "beside the published code" if checkout() else "alone (VOL3D_BTB3D names no checkout of the published code)"
+    beside = "beside the published code" if checkout() else "alone (VOL3D_BTB3D is not set)"
     print(f"{name}, {args.threads} threads, torch {torch.__version__}, {beside}")
     for part in args.only:
         print()
@@ -82,6 +82,10 @@ class Bench:
             self._write()
         return self.found[text]
 
+    def conv_peak(self, dtype: str) -> float:
+        """The best that any case of this precision has seen, or 0."""
+        return max((found["conv_gflops"] for text, found in self.found.items() if "conv_gflops" in found and f'"{dtype}"' in text), default=0.0)
+
     def _write(self) -> None:
         if self.path:
             part = self.path.with_name(self.path.name + ".part")
@@ -101,17 +105,17 @@ def _codec(what: str, bench: Bench, args: argparse.Namespace) -> None:
             same = {"what": what, "dtype": dtype, "slices": num_slices, "size": args.size}
             times = bench.run(kind="time", **same, runners=runners, repeats=args.repeats)
             memory = {name: bench.run(strict=True, kind="memory", **same, runner=name) for name in runners}
-            for failure in (numbers["failed"] for numbers in (times, *memory.values()) if "failed" in numbers):
-                print(f"{dtype:9} {num_slices:6} failed: {failure[:70]}")
-                return
-            peak = max(numbers["conv_gflops"] for text, numbers in bench.found.items() if "conv_gflops" in numbers and f'"{dtype}"' in text)
+            failures = [numbers["failed"] for numbers in (times, *memory.values()) if "failed" in numbers]
+            if failures:
+                print(f"{dtype:9} {num_slices:6} failed: {failures[0]}"[:100])
+                continue
             for name in runners:
-                print(_codec_row(dtype, num_slices, name, times, memory, peak))
+                print(_codec_row(dtype, num_slices, name, times, memory, bench.conv_peak(dtype)))
             if "codes_that_differ" in times:
                 print(f"{'':27} codes that differ from the published, windowed: {' of '.join(map(str, times['codes_that_differ']))}")
     for dtype in args.dtypes:
-        peaks = [numbers["conv_gflops"] for text, numbers in bench.found.items() if "conv_gflops" in numbers and f'"{dtype}"' in text]
-        print(f"conv3d peak of this machine, {dtype}: {max(peaks):.0f} GFLOP a processor second")
+        if peak := bench.conv_peak(dtype):
+            print(f"conv3d peak of this machine, {dtype}: {peak:.0f} GFLOP a processor second")
 
 
 def _codec_row(dtype: str, num_slices: int, name: str, times: Case, memory: dict[str, Case], peak: float) -> str:
@@ -136,7 +140,7 @@ def _decode(bench: Bench, args: argparse.Namespace) -> None:
 def _stream(bench: Bench, args: argparse.Namespace) -> None:
     """Whether the memory of a stream grows with the depth."""
     for dtype in args.dtypes:
-        ends = [args.slices[0], args.slices[-1]]
+        ends = [9, 17] if args.quick else [args.slices[0], args.slices[-1]]
         same = {"what": "encode", "dtype": dtype, "size": args.size, "runner": "stream"}
         _print_growth(f"{args.size}x{args.size}, {dtype}", ends, [bench.run(strict=True, kind="memory", slices=n, **same) for n in ends])
     ends, size, dtype = ([17, 33], 32, "float32") if args.quick else ([33, 300], 64, "float32")

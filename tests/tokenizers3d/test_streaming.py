@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tests.tokenizers3d.conftest import make_tokenizer, random_volume
-from tokenizers3d.causal import CausalConv3d, StreamState
+from tokenizers3d.causal import CausalConv3d, StreamState, convolve
+from tokenizers3d.encoder import Encoder
 from tokenizers3d.haar import haar, unhaar
 from tokenizers3d.slabs import pad_slab
 from tokenizers3d.tokenizer import Tokenizer
@@ -89,6 +90,32 @@ def live_elements(depth: int) -> tuple[int, int]:
         for _ in tokenizer.decode_stream(grid):
             pass
     return sizes[0], kept[0]
+
+
+@pytest.mark.parametrize("mode", ["stream", "windowed"])
+def test_pieces_of_a_stage_change_nothing(tokenizer: Tokenizer, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    double, x = tokenizer.double(), random_volume(2, 49, 32, 32).double()
+    pieces: list[int] = []
+    stage = Encoder._stage
+    monkeypatch.setattr(Encoder, "_stage", lambda self, i, piece, state: pieces.append(i) or stage(self, i, piece, state))
+    whole = double.encode(x, mode).codes
+    num_whole = len(pieces)
+    monkeypatch.setattr("tokenizers3d.encoder._PIECE_ELEMENTS", 1)
+    assert torch.equal(double.encode(x, mode).codes, whole)
+    assert len(pieces) - num_whole > 3 * num_whole
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_small_convolutions_give_what_pytorch_gives(kernel: int) -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(1, 6, 3, 8, 8), torch.randn(4, 6, kernel, kernel, kernel), torch.randn(4)
+    padding = (0, kernel // 2, kernel // 2)
+    expected = torch.nn.functional.conv3d(x, weight, bias, (1, 2, 2), padding)
+    assert torch.equal(convolve(x, weight, bias, (1, 2, 2), padding), expected)
+    with torch.no_grad():
+        assert (convolve(x, weight, bias, (1, 2, 2), padding) - expected).abs().max() < 1e-4
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert convolve(x, weight, bias, (1, 2, 2), padding).dtype == torch.bfloat16
 
 
 def test_memory_of_a_stream_does_not_grow_with_depth() -> None:
