@@ -6,9 +6,9 @@ No judge model, and nothing for substrings: words count as words. Each number ca
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from vol3d.evaluation.entities import Extractor, entity_rows, match_entities
 from vol3d.evaluation.parsing.text import clean, is_undecided
@@ -79,8 +79,8 @@ def text_rows(
     rng = np.random.default_rng(seed)
     scores = [text_scores(text, truth) for text, truth in zip(texts, truths, strict=True)]
 
-    def add(name: str, values: "Float[np.ndarray, '*n'] | list[float]", **settings: object) -> MetricRow:
-        return row(f"text/{name}", cluster_bootstrap(np.asarray(values), patients, num_resamples=num_resamples, rng=rng, **settings))  # type: ignore[arg-type]
+    def add(name: str, values: Any, **settings: Any) -> MetricRow:
+        return row(f"text/{name}", cluster_bootstrap(np.asarray(values), patients, num_resamples=num_resamples, rng=rng, **settings))
 
     rows = [add(name, [s[name] for s in scores]) for name in ("token_f1", "exact_match", "rouge_l_google")]
     columns = bleu_columns(list(truths), [clean(t) for t in texts], tokeniser=lower_words)

@@ -24,7 +24,7 @@ def baseline_answers(
     texts: Mapping[str, str],
     *,
     train: Sequence[Item] = (),
-    likeness: "Mapping[tuple[str, str], float] | None" = None,
+    likeness: Mapping[tuple[str, str], float] | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, str]]:
     """Answers of each baseline by name.
@@ -64,7 +64,7 @@ def _only_kind(item: Item) -> Item:
     return Item(item.qid, item.image_id, item.patient, item.kind, item.truth, options, item.unit, {"subtype": item.kind, "organ": item.unit or ""})
 
 
-def retrieved_answers(train: Sequence[Item], test: Sequence[Item], likeness: "Mapping[tuple[str, str], float] | None" = None) -> dict[str, str]:
+def retrieved_answers(train: Sequence[Item], test: Sequence[Item], likeness: Mapping[tuple[str, str], float] | None = None) -> dict[str, str]:
     """The true answer to the same kind of question about the most similar training scan.
 
     Without similarities of scans the first training question of that subtype and organ with the same options or unit is taken, which is

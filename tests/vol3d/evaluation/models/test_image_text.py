@@ -1,12 +1,16 @@
 """Tiny random models of MedGemma's and Qwen3-VL's architectures answer through their own processors and templates."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from vol3d.cli.main import main
 from vol3d.evaluation.models.image_text import ImageTextModel
 from vol3d.volume.geometry import make_affine
 from vol3d.volume.volume import Volume
+from vol3d.volume.write import write_volume
 
 from .tiny import gemma3, qwen3_vl
 
@@ -37,3 +41,21 @@ def test_decoding_is_greedy_and_the_same_twice():
     first = answerer.answer(_scan(40), "Size?")
     torch.manual_seed(2)
     assert answerer.answer(_scan(40), "Size?") == first
+
+
+def test_a_saved_model_of_medgemmas_architecture_goes_through_the_command(tmp_path, capsys):
+    model, processor = gemma3()
+    folder = tmp_path / "medgemma-tiny"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    for i in range(2):
+        array = np.random.default_rng(i).normal(40, 200, (6, 24, 24)).astype(np.int16)
+        write_volume(Volume(array, make_affine((5, 5, 5)), "CT", "HU"), tmp_path / f"s{i}.nii.gz")
+    questions = [{"qid": i, "image_id": f"s{i}", "mc_question": "Size? A. 1 B. 2", "correct_option": "A", "answer": "1"} for i in range(2)]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    arguments = ["--questions", tmp_path / "q.jsonl", "--scans", tmp_path, "--predictions", tmp_path / "p.jsonl", "--run", f"hf:{folder}"]
+    assert main(["evaluate", "vqa", *map(str, arguments), "--max-new-tokens", "2", "--resamples", "20", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["provenance"]["decoding"]["feed"] == "medgemma"
+    assert document["provenance"]["decoding"]["slices"] == 85
+    assert {"baseline_blind/score", "baseline_swapped/score"} <= {r["metric"] for r in document["rows"]}

@@ -139,6 +139,23 @@ def test_a_class_of_ones_own_under_the_command(spec, tmp_path, capsys):
     assert document["provenance"]["decoding"]["feed"] == "its own preprocess"
 
 
+def merlin():
+    return MerlinText(TinyMerlin())
+
+
+@pytest.mark.parametrize("maker", ["m3d", "merlin"])
+def test_random_networks_of_both_go_through_the_command(maker, tmp_path, capsys):
+    write_volume(_scan(40), tmp_path / "s0.nii.gz")
+    question = {"qid": 0, "image_id": "s0", "mc_question": "Size? A. 1 B. 2", "correct_option": "A", "answer": "1"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(question))
+    arguments = ["--questions", tmp_path / "q.jsonl", "--scans", tmp_path, "--predictions", tmp_path / "p.jsonl", "--run", f"{__name__}:{maker}"]
+    assert main(["evaluate", "vqa", *map(str, arguments), "--resamples", "20", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["provenance"]["decoding"]["feed"] == maker
+    assert {"score", "baseline_blind/score"} <= {r["metric"] for r in document["rows"]}
+    assert "error" not in (tmp_path / "p.jsonl").read_text()
+
+
 def test_what_cannot_answer_is_refused():
     for spec in (f"{__name__}:Nobody", "no.such.module:Class", f"{__name__}:json"):
         with pytest.raises(ConfigError):
