@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from vol3d.errors import ConfigError
 from vol3d.evaluation.models import Reply
 from vol3d.evaluation.parsing.choice import read_options
 from vol3d.volume.volume import Volume
 
 if TYPE_CHECKING:
     from vol3d.contracts import EvidenceSource
+    from vol3d.inference.chat_loop import ChatSession
     from vol3d.inference.expert_loop import Session
+    from vol3d.vlm.view import Visuals
 
 _INSTRUCTION = re.compile(r"\s*\n?Answer (?:with ONLY|with a single|with 'yes'|with the most|in one or two)[^\n]*")
 
@@ -41,7 +44,7 @@ class OwnModel:
 
         self._model = load_model(name) if model is None else model
         self._experts, self._name, self._wrap = experts, name, wrap
-        self._opened: tuple[Volume, Session] | None = None
+        self._opened: tuple[Volume, Session | ChatSession] | None = None
 
     @property
     def name(self) -> str:
@@ -78,7 +81,7 @@ class OwnModel:
         import torch
 
         with torch.inference_mode():
-            tokens = self._model.project(self._session(volume).visuals.in_order)
+            tokens = self._model.project(self._visuals(volume).in_order)
         assert tokens is not None  # an opened scan always has its volume's tokens
         return np.asarray(tokens.float().mean(0).cpu().numpy())
 
@@ -89,7 +92,7 @@ class OwnModel:
         from vol3d.vlm import prompt as words
         from vol3d.vlm.packing import pack
 
-        visuals = None if volume is None else self._session(volume).visuals
+        visuals = None if volume is None else self._visuals(volume)
         shown = () if visuals is None else visuals.in_order
         prefix = words.prefix() if visuals is None else words.prefix(num_volumes=1, num_slices=len(visuals.slices))
         scores = []
@@ -99,7 +102,16 @@ class OwnModel:
                 scores.append(-float(self._model(pack([group])).token_losses.mean()))
         return np.array(scores)
 
-    def _session(self, volume: Volume) -> "Session":
+    def _visuals(self, volume: Volume) -> "Visuals":
+        """The scan's tokens. Raises ConfigError for a model behind an endpoint, whose inside is not to be seen."""
+        from vol3d.inference.expert_loop import Session
+
+        session = self._session(volume)
+        if not isinstance(session, Session):
+            raise ConfigError("a model behind an endpoint cannot be looked into", found=self._name)
+        return session.visuals
+
+    def _session(self, volume: Volume) -> "Session | ChatSession":
         """The scan as the model sees it, read once, without what earlier questions brought."""
         from vol3d.inference.pipeline import default_experts, open_session
 
