@@ -37,7 +37,7 @@ MAX_NEW_TOKENS = 96
 
 # A call in form, whatever it names; and a reply that is half a call.
 _WHOLE = re.compile(r"<[^<>()]+\([^<>()]*[^<>()\s][^<>()]*\)>")
-_HALF = re.compile(r"<[A-Za-z_].*|[A-Za-z_][\w.-]*\(.*", re.DOTALL)
+_HALF = re.compile(r"<[^\s\d].*|[A-Za-z_][\w.-]*\(.*", re.DOTALL)
 
 # Prefix, visuals, questions, and the cards that constrain the calls, or None for free generation.
 Ask = Callable[[str, Visuals | None, Sequence[str], Sequence[ExpertCard] | None], Sequence[Reply]]

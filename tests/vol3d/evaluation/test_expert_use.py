@@ -40,6 +40,7 @@ CARDS = cards_of({"moose": ("liver", "spleen"), "zx_9": ("kidney_left", "kidney_
         ("<moose(liver", LIVER, "malformed"),
         ("moose(liver)", LIVER, "malformed"),
         ("<supplied_liver>", LIVER, "malformed"),
+        ("<<<<<<<<", LIVER, "malformed"),
         ("<moose(liver)> <moose(", LIVER, "malformed"),
         ("not covered", LIVER, "not covered"),
         ("1450.2 ml", LIVER, "answered"),
