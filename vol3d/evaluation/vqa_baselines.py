@@ -73,19 +73,22 @@ def retrieved_answers(train: Sequence[Item], test: Sequence[Item], likeness: Map
     by_key: dict[tuple[str, str], list[Item]] = {}
     for item in train:
         by_key.setdefault((item.groups.get("subtype", ""), item.groups.get("organ", "")), []).append(item)
+    words = {id(item): frozenset(normalise(o) for o in item.options.values()) for item in (*train, *test)}  # once each: there are thousands of pairs
     answers = {}
     for item in test:
         known = by_key.get((item.groups.get("subtype", ""), item.groups.get("organ", "")), [])
         if not known:
             continue
-        near = max(known, key=lambda k: (likeness or {}).get((item.image_id, k.image_id), 0.0) + _overlap(item, k) * (1e-6 if likeness else 1.0))
+        near = max(
+            known, key=lambda k: (likeness or {}).get((item.image_id, k.image_id), 0.0) + _overlap(item, k, words) * (1e-6 if likeness else 1.0)
+        )
         answers[item.qid] = transferred(near.options.get(near.truth, near.truth) if near.kind == "choice" else near.truth, item)
     return answers
 
 
-def _overlap(a: Item, b: Item) -> float:
+def _overlap(a: Item, b: Item, words: Mapping[int, frozenset[str]]) -> float:
     """Share of options in common (Jaccard); of free answers, whether the unit is the same."""
-    mine, theirs = ({normalise(o) for o in item.options.values()} for item in (a, b))
+    mine, theirs = words[id(a)], words[id(b)]
     return len(mine & theirs) / max(1, len(mine | theirs)) if mine or theirs else float(a.unit == b.unit)
 
 
