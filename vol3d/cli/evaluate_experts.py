@@ -30,11 +30,16 @@ TITLES = {
 }  # fmt: skip
 
 
+# As in vol3d.evaluation.expert_use, which is too heavy to import for --help.
+EXAMS = ("calls", "evidence", "doubt")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--num-questions", type=int, default=200, metavar="N", help="questions in each table's rows (default 200)")
     parser.add_argument("--model", default="demo", metavar="NAME", help="model name or folder (default: demo)")
     parser.add_argument("--baseline", metavar="PATH", help="a second model, asked the same: adds its rows and paired differences")
+    parser.add_argument("--exam", nargs="+", default=EXAMS, choices=EXAMS, help="only some of the tables (default: all three)")
     parser.add_argument("--corpus", type=Path, default=Path("runs/demo/held_out_experts"), metavar="DIR", help="where the phantoms' tokens are kept")
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write every question and reply as JSON lines")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
@@ -64,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
             asks,
             num_questions=args.num_questions,
             families=SCORED,
+            exams=args.exam,
             seed=args.seed,
             on_scan=lambda new: advance(new, ""),
         )

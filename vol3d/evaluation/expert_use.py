@@ -28,6 +28,7 @@ from vol3d.vlm.prompt import DOUBTFUL, END, NOT_COVERED, card_line
 from vol3d.vlm.view import Visuals
 
 CALLS, CONSTRAINED, EVIDENCE, DOUBT = "calls", "constrained", "evidence", "doubt"
+EXAMS = (CALLS, EVIDENCE, DOUBT)
 BEFORE, AFTER = "before", "after"
 TRUE, BESIDE = "true", "true, beside spoiled"
 # Of one scan's questions so many are drawn, so that the intervals rest on many scans.
@@ -148,16 +149,18 @@ def examine(
     *,
     num_questions: int,
     families: Sequence[str],
+    exams: Sequence[str] = EXAMS,
     seed: int = 0,
     on_scan: Callable[[int], None] | None = None,
 ) -> list[Asked]:
-    """All three exams on as many scans as it takes for `num_questions` in each; the same prompts go to every model.
+    """The exams on as many scans as it takes for `num_questions` in each; the same prompts go to every model.
 
     Args:
         scans: conversations with their tokens, if any; read one at a time, and no further than needed.
         asks: how each model is asked, by its name.
         num_questions: questions that need an expert, and questions whose evidence is spoiled (the last scan's are all taken).
         families: whose answers are right or wrong without a doubt, for the exam on doubt.
+        exams: which of the three.
         seed: of the questions, the cards and the order of evidence.
         on_scan: told after each scan how many questions that need an expert it brought.
 
@@ -167,9 +170,11 @@ def examine(
     for i, (conversation, visuals) in enumerate(scans):
         turns = draw_turns(conversation, min(TURNS_PER_SCAN, num_questions - num_called), np.random.default_rng([seed, i]))
         prompts: list[Prompt] = []
-        if turns:
-            prompts += [*call_prompts(conversation, visuals, turns, (seed, i, 1)), *evidence_prompts(conversation, visuals, turns, (seed, i, 2))]
-        if num_spoiled < num_questions:
+        if turns and CALLS in exams:
+            prompts += call_prompts(conversation, visuals, turns, (seed, i, 1))
+        if turns and EVIDENCE in exams:
+            prompts += evidence_prompts(conversation, visuals, turns, (seed, i, 2))
+        if num_spoiled < num_questions and DOUBT in exams:
             prompts += doubt_prompts(conversation, visuals, families, (seed, i, 3))
         for name, ask in asks.items():
             out += ask_all(prompts, ask, model=name, patient=conversation.patient)
@@ -177,7 +182,8 @@ def examine(
         num_spoiled += sum(len(p.rows) for p in prompts if p.exam == DOUBT and set(p.rows) == {TRUE})
         if on_scan is not None:
             on_scan(len(turns))
-        if min(num_called, num_spoiled) >= num_questions:
+        has_called = num_called >= num_questions or not {CALLS, EVIDENCE} & set(exams)
+        if has_called and (num_spoiled >= num_questions or DOUBT not in exams):
             break
     return out
 

@@ -85,7 +85,8 @@ class CallGrammar:
         if place.card is None and place.pending in ("", "<"):
             opened = place.pending == "<"
             if char == "<":
-                may_open = bool(self._names) and place.calls < MAX_CALLS
+                # A second bracket on the heels of the first says nothing, and a model that is kept from its wish would say it for ever.
+                may_open = bool(self._names) and place.calls < MAX_CALLS and not opened
                 return place._replace(pending="<") if may_open else None
             if not (opened and char.isascii() and (char.isalpha() or char == "_")):
                 return place._replace(pending="")

@@ -3,7 +3,7 @@
 The item of an index is a pure function of the index, so that a run can be resumed in the middle of an epoch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -80,8 +80,8 @@ class ConversationGroups(Dataset):
         rng = np.random.default_rng([self.seed, index])
         conversation, visuals = self.corpus[index % len(self.corpus)]
         condition = self._names[int(rng.choice(len(self._names), p=self._shares))]
-        turns = choose_turns(conversation, condition, self.num_turns, rng)
         wrong = draw_wrong(conversation, rng) if condition.has_evidence and rng.random() < self.wrong_share else ()
+        turns = choose_turns(conversation, condition, self.num_turns, rng, first=conversation.wrong if wrong else ())
         example = compose(conversation, visuals, condition, rng, turns=turns, wrong=wrong)
         pictures = example.visuals.in_order if example.visuals else ()
         return self.make_group(example.prefix, pictures, [(b.question, b.reply) for b in example.branches])
@@ -92,10 +92,12 @@ def draw_wrong(conversation: Conversation, rng: np.random.Generator) -> tuple[st
     return tuple(s for s in conversation.wrong if rng.random() < 2 / 3)
 
 
-def choose_turns(conversation: Conversation, condition: Condition, most: int, rng: np.random.Generator) -> list[Turn]:
-    """Up to `most` turns; with nothing but the image, those that an image can answer come first."""
+def choose_turns(conversation: Conversation, condition: Condition, most: int, rng: np.random.Generator, *, first: Collection[str] = ()) -> list[Turn]:
+    """Up to `most` turns; those about the structures in `first`, or with nothing but the image those that an image can answer, come first."""
     order = [conversation.turns[int(i)] for i in rng.permutation(len(conversation.turns))]
     if condition in (Condition.IMAGE, Condition.BLIND):
         # What neither image nor evidence can tell would only teach the model to make numbers up.
         order = sorted((t for t in order if t.kind == "choice" or t.family == "abstention"), key=lambda t: not t.image_can)
+    elif first:
+        order = sorted(order, key=lambda t: not set(t.structures) & set(first))
     return order[:most]
