@@ -4,6 +4,7 @@ The key comes from the environment and goes to the given host alone: redirects a
 """
 
 import base64
+import contextlib
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,6 +30,8 @@ PREFIX = "openai:"
 _LONGEST_REPLY = 4 * 1024 * 1024
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _LONGEST_PAUSE_S = 10.0
+# A refusal is read this far, and shown shorter: the key is taken out before, and must not be cut in half.
+_REFUSAL_READ, _REFUSAL_SHOWN = 4096, 300
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -62,11 +66,10 @@ class ChatEndpoint:
     pause_s: float = 1.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if "@" in self.base_url.partition("//")[2].partition("/")[0]:
+            raise ConfigError("the endpoint's address holds a name or password", hint=f"Put the key into the environment variable {KEY_VARIABLE}.")
+        if not _is_http(self.base_url):
             raise ConfigError("an endpoint is an http address", expected="http://host:port/v1", found=self.base_url)
-        if parts.password is not None:
-            raise ConfigError("the endpoint's address holds a password", hint=f"Put the key into the environment variable {KEY_VARIABLE}.")
         if not (self.key.isascii() and (self.key.isprintable() or not self.key)):
             raise ConfigError("the endpoint's key holds characters that no header can carry", hint=f"Look at {KEY_VARIABLE}.")
 
@@ -82,15 +85,15 @@ class ChatEndpoint:
             try:
                 return _message(self._post(body))
             except urllib.error.HTTPError as error:
-                with error:
-                    said = " ".join(error.read(300).decode(errors="replace").split())
+                said = self._without_key(_said(error))[:_REFUSAL_SHOWN]
                 if error.code not in _PASSING or attempt == self.attempts:
-                    raise ResourceError(f"the endpoint refused: {error.code} {self._without_key(said)}".strip(), path=self.base_url) from None
+                    raise ResourceError(f"the endpoint refused: {error.code} {said}".strip(), path=self.base_url) from None
                 pause = _pause(error.headers.get("Retry-After"), self.pause_s)
                 logger.info("the endpoint answered %d; asking again in %.1f s", error.code, pause)
                 time.sleep(pause)
-            except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-                reason = f"no reply within {self.timeout_s:g} s" if _is_timeout(error) else self._without_key(str(error) or type(error).__name__)
+            except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+                said = " ".join(str(error).split()) or type(error).__name__
+                reason = f"no reply within {self.timeout_s:g} s" if _is_timeout(error) else self._without_key(said)
                 hint = "Is the server running, and the model's name right?"
                 raise ResourceError(f"no usable reply from the endpoint: {reason}", path=self.base_url, hint=hint) from None
         raise ResourceError("the endpoint was given no attempt", path=self.base_url, expected="attempts of at least 1", found=self.attempts)
@@ -131,6 +134,21 @@ def data_url(image: "Image") -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """What a server wrote beside its refusal, in one line; nothing where it breaks off."""
+    with error, contextlib.suppress(OSError, HTTPException):
+        return " ".join(error.read(_REFUSAL_READ).decode(errors="replace").split())
+    return ""
 
 
 def _message(document: bytes) -> dict[str, Any]:

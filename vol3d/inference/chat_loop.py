@@ -157,7 +157,7 @@ def _function(call: object) -> tuple[str, str]:
 def _decoded(written: str) -> object:
     try:
         return json.loads(written)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -106,9 +106,11 @@ def parse_tool_call(name: str, arguments: object, cards: Sequence[ExpertCard]) -
     by_name = {card.name: card for card in cards}
     shown = f"{name}({arguments})"[:200]
     structures = arguments.get("structures") if isinstance(arguments, dict) else None
-    if name in by_name and (not isinstance(structures, list) or not all(isinstance(s, str) for s in structures)):
+    if name not in by_name:
+        return CallProblem(shown, _usage(name, by_name))
+    if not isinstance(structures, list) or not all(isinstance(s, str) for s in structures):
         return CallProblem(shown, f'{name} takes {{"structures": [...]}} with some of: {_listed(by_name[name].arguments)}.')
-    return _check(shown, name, ",".join(structures or []), by_name)
+    return _check(shown, name, ",".join(structures), by_name)
 
 
 def _check(written: str, name: str, body: str, by_name: dict[str, ExpertCard]) -> ExpertCall | CallProblem:
