@@ -22,9 +22,10 @@ class TokenDataset:
     """
 
     def __init__(self, store: str | Path, key: str, *, split: str | None = "train", tokenizer_id: str | None = None) -> None:
-        self.folder = Path(store) / "tokens" / key
+        tokens = Path(store) / "tokens"
+        self.folder = tokens / key
         if not self.folder.is_dir():
-            found = ", ".join(sorted(str(p.relative_to(Path(store) / "tokens")) for p in self.folder.parent.parent.glob("*/*"))) or "none"
+            found = ", ".join(sorted(str(path.relative_to(tokens)) for path in tokens.glob("*/*"))) or "none"
             raise ConfigError("no tokens under this key", path=self.folder, expected="a key of vol3d prep encode", found=found)
         self.rows = read_manifest(store, split=split)
         if not self.rows:

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,9 @@ def test_stored_tokens_come_back_and_others_are_refused(tmp_path: Path) -> None:
         assert data[index].affine is not None
     with pytest.raises(CheckpointError, match="another tokenizer"):
         TokenDataset(store, key, tokenizer_id=make_tokenizer(seed=1).tokenizer_id)[0]
-    with pytest.raises(ConfigError, match="no tokens under this key"):
-        TokenDataset(store, "nowhere/at-all")
+    for wrong in ("nowhere/at-all", "nowhere", "far/from/here"):
+        with pytest.raises(ConfigError, match=f"no tokens under this key.*found {re.escape(key)}"):
+            TokenDataset(store, wrong)
     with pytest.raises(ConfigError, match="no series"):
         TokenDataset(store, key, split="test")
     write_tokens(tokens_path(store, rows[0], key), data[0], provenance={"sha256": "of other voxels"})
