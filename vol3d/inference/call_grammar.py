@@ -112,13 +112,15 @@ class CallGrammar:
             yield options[i]
 
     def _list(self, card: str, used: frozenset[str]) -> tuple[str, ...]:
-        if (card, used) not in self._lists:
-            if len(self._lists) >= _MOST_REMEMBERED:
-                self._lists.clear()
+        found = self._lists.get((card, used))
+        if found is None:
             left = [a for a in self._arguments[card] if a not in used]
             more = len(left) > 1 and len(used) + 1 < MOST_ARGUMENTS
-            self._lists[card, used] = tuple(sorted([f"{a})>" for a in left] + ([f"{a}, " for a in left] if more else [])))
-        return self._lists[card, used]
+            found = tuple(sorted([f"{a})>" for a in left] + ([f"{a}, " for a in left] if more else [])))
+            if len(self._lists) >= _MOST_REMEMBERED:
+                self._lists.clear()
+            self._lists[card, used] = found
+        return found
 
     def _rest(self, place: Place, option: str) -> int:
         """What has to follow a piece before the call can end."""

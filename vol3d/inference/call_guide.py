@@ -72,11 +72,13 @@ class CallGuide:
     def allowed(self, place: Place, left: int) -> Int[Tensor, " n"]:
         """Ids of the tokens that may come next when `left` tokens may still be said: a call that could not be closed in time is not opened."""
         key = place, left if left <= self._grammar.longest_way_out else -1
-        if key not in self._allowed:
+        found = self._allowed.get(key)
+        if found is None:
+            found = self._work_out(place, key[1])
             if len(self._allowed) >= _MOST_REMEMBERED:
                 self._allowed.clear()
-            self._allowed[key] = self._work_out(place, key[1])
-        return self._allowed[key]
+            self._allowed[key] = found
+        return found
 
     def _work_out(self, place: Place, left: int) -> Int[Tensor, " n"]:
         found = [i for i, following in self._followed(place) if left < 0 or self._grammar.way_out(following) < left]
