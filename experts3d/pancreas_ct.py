@@ -98,6 +98,7 @@ def _load(weights: Path, wiring: Path) -> torch.nn.Module:
         with torch.serialization.safe_globals(list(_ARRAYS)):
             code = torch.load(wiring, map_location="cpu", weights_only=True)
         made = wired({name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in code.items()})
-    except (OSError, RuntimeError, ValueError, AttributeError, UnpicklingError) as error:
-        raise ExpertError("the wiring of the pancreas network cannot be read", path=wiring, found=str(error).splitlines()[0][:200]) from error
+    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, UnpicklingError) as error:
+        found = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ExpertError("the wiring of the pancreas network cannot be read", path=wiring, found=found) from error
     return load_weights(made, weights, how_to_get="")

@@ -189,6 +189,9 @@ def test_pancreas_weights_and_wiring_are_read_from_their_files(tmp_path: Path):
     torch.save({"node_a": Path("x")}, tmp_path / "other.pt")  # a pickle of anything but arrays is not run
     with pytest.raises(ExpertError, match="cannot be read"):
         PancreasCT(weights=tmp_path / "model.pt", wiring=tmp_path / "other.pt")
+    (tmp_path / "other.pt").write_bytes(b"")
+    with pytest.raises(ExpertError, match="cannot be read"):
+        PancreasCT(weights=tmp_path / "model.pt", wiring=tmp_path / "other.pt")
     (tmp_path / WIRING_FILE).unlink()
     with pytest.raises(ExpertError, match=r"search_code_18590.pt.*pancreas_ct_dints_segmentation"):
         PancreasCT(weights=tmp_path / "model.pt")
