@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vol3d.evaluation.baselines import majority_answers
+from vol3d.evaluation.parsing import Mode
 from vol3d.evaluation.parsing.text import normalise
 from vol3d.evaluation.results import MetricRow, row
 from vol3d.evaluation.statistics import cluster_bootstrap
@@ -16,7 +17,7 @@ from vol3d.evaluation.vqa import parse_choice
 from vol3d.evaluation.vqa_table import Item, Scored, score_items, vqa_rows
 
 _FOLDS = 5
-_SHOWN = ("score", "choice/", "yes_no/accuracy", "number/relative", "category/", "text/token_f1", "group/")
+_SHOWN = ("choice/", "yes_no/accuracy", "number/relative", "category/", "text/token_f1", "group/")
 
 
 def baseline_answers(
@@ -25,6 +26,7 @@ def baseline_answers(
     *,
     train: Sequence[Item] = (),
     likeness: Mapping[tuple[str, str], float] | None = None,
+    mode: Mode = "strict",
     seed: int = 0,
 ) -> dict[str, dict[str, str]]:
     """Answers of each baseline by name.
@@ -34,7 +36,8 @@ def baseline_answers(
         texts: the model's answers, for `shuffled`: its answer to the same kind of question about another patient.
         train: training questions; empty: the other patients' questions.
         likeness: similarity of (test scan, training scan); where None, `retrieved` takes the most similar question by its scan-free words.
-        seed: of the shuffling and of ties.
+        mode: how the model's answers are read before they are moved to another patient.
+        seed: of the folds and of the shuffling.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, dict[str, str]] = {"constant": {}, "majority": {}, "retrieved": {}}
@@ -42,7 +45,7 @@ def baseline_answers(
         found["constant"] |= majority_answers([_only_kind(i) for i in known], [_only_kind(i) for i in asked])
         found["majority"] |= majority_answers(known, asked)
         found["retrieved"] |= retrieved_answers(known, asked, likeness)
-    found["shuffled"] = shuffled_answers(items, texts, rng)
+    found["shuffled"] = shuffled_answers(items, texts, rng, mode=mode)
     return {name: answers for name, answers in found.items() if answers}
 
 
@@ -92,7 +95,7 @@ def _overlap(a: Item, b: Item, words: Mapping[int, frozenset[str]]) -> float:
     return len(mine & theirs) / max(1, len(mine | theirs)) if mine or theirs else float(a.unit == b.unit)
 
 
-def shuffled_answers(items: Sequence[Item], texts: Mapping[str, str], rng: np.random.Generator) -> dict[str, str]:
+def shuffled_answers(items: Sequence[Item], texts: Mapping[str, str], rng: np.random.Generator, *, mode: Mode = "strict") -> dict[str, str]:
     """For each question what the model said to one of the same subtype and organ about another patient; none where nobody else was asked."""
     by_key: dict[tuple[str, str, str], list[Item]] = {}
     for item in items:
@@ -103,7 +106,7 @@ def shuffled_answers(items: Sequence[Item], texts: Mapping[str, str], rng: np.ra
         others = [o for o in by_key.get((item.kind, item.groups.get("subtype", ""), item.groups.get("organ", "")), []) if o.patient != item.patient]
         if others:
             other = others[int(rng.integers(len(others)))]
-            letter = parse_choice(texts[other.qid], other.options or None) if other.kind == "choice" else None
+            letter = parse_choice(texts[other.qid], other.options or None, mode=mode) if other.kind == "choice" else None
             answers[item.qid] = transferred(other.options.get(letter, letter) if letter else texts[other.qid], item)
     return answers
 
@@ -139,16 +142,21 @@ def chance_of(item: Item) -> float:
     return 0.5 if item.kind == "yes_no" else 1.0 / len(item.options) if item.options else 0.0
 
 
-def baseline_rows(scored: Sequence[Scored], answers: Mapping[str, Mapping[str, str]], *, num_resamples: int = 2000, seed: int = 0) -> list[MetricRow]:
-    """`baseline_NAME/...` rows, and `over_NAME/score`: what the model adds to each, paired by question, resampled by patient."""
+def baseline_rows(
+    scored: Sequence[Scored], answers: Mapping[str, Mapping[str, str]], *, mode: Mode = "strict", num_resamples: int = 2000, seed: int = 0
+) -> list[MetricRow]:
+    """`baseline_NAME/...` rows, and `over_NAME/score`: what the model adds to each, paired by question, resampled by patient.
+
+    `mode` must be the one that the model was read in, or a lenient reading would pass for what the scan adds.
+    """
     items, patients = [s.item for s in scored], [s.item.patient for s in scored]
     own = np.array([s.score.value for s in scored])
     chance = np.array([chance_of(item) for item in items])
     rows = _pair("chance", own, chance, patients, num_resamples, seed)
     for name, texts in answers.items():
-        theirs = score_items(items, texts)
-        known = vqa_rows(theirs, num_resamples=num_resamples, seed=seed)
-        rows += [r.model_copy(update={"metric": f"baseline_{name}/{r.metric}"}) for r in known if r.metric.startswith(_SHOWN[1:])]
+        theirs = score_items(items, texts, mode=mode)
+        known = vqa_rows(theirs, groups=("group",), num_resamples=num_resamples, seed=seed)
+        rows += [r.model_copy(update={"metric": f"baseline_{name}/{r.metric}"}) for r in known if r.metric.startswith(_SHOWN)]
         rows += _pair(name, own, np.array([s.score.value for s in theirs]), patients, num_resamples, seed)
     return rows
 

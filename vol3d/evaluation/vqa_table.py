@@ -22,6 +22,7 @@ from vol3d.evaluation.vqa import Kind, Score, answer_kind, read_options, score_a
 
 Format = Literal["mc", "free"]
 _SIZES = ((10.0, "under_10_mm"), (20.0, "10_to_20_mm"), (50.0, "20_to_50_mm"), (float("inf"), "over_50_mm"))
+_GROUPS = ("group", "subtype", "organ", "lesion_size")
 _TEXT_KEYS = ("prediction", "raw_output", "pred_answer", "output", "response", "text", "answer_text", "pred")
 
 
@@ -128,9 +129,15 @@ def score_items(
 
 
 def vqa_rows(
-    scored: Sequence[Scored], *, num_resamples: int = 2000, confidence: float = 0.95, seed: int = 0, extractor: Extractor | None = None
+    scored: Sequence[Scored],
+    *,
+    groups: Sequence[str] = _GROUPS,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    extractor: Extractor | None = None,
 ) -> list[MetricRow]:
-    """The table of one model: overall, parse rate, calibration, by kind, then by every group; intervals resample patients.
+    """The table of one model: overall, parse rate, calibration, by kind, then by each of `groups`; intervals resample patients.
 
     `extractor` finds the findings in open text; without it they are not compared.
     """
@@ -157,7 +164,7 @@ def vqa_rows(
     free = [s for s in scored if s.item.kind == "text"]
     truths, texts, patients = [s.item.truth for s in free], [s.text or "" for s in free], [s.item.patient for s in free]
     rows += text_rows(truths, texts, patients, extractor=extractor, num_resamples=num_resamples, seed=seed)
-    for group in ("group", "subtype", "organ", "lesion_size"):
+    for group in groups:
         for name in sorted({s.item.groups[group] for s in scored if group in s.item.groups}):
             add(f"{group}/{name}", [s for s in scored if s.item.groups.get(group) == name], lambda s: s.score.value)
     return rows

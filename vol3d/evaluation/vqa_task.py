@@ -107,8 +107,8 @@ def score_model(
     texts = predictions_by_qid(answers)
     scored = score_items(items, texts, mode=mode, confidences=confidences_by_qid(answers))
     rows = vqa_rows(scored, num_resamples=num_resamples, seed=seed, extractor=extractor)
-    known = baseline_answers(items, texts, train=train, likeness=likeness, seed=seed)
-    rows += baseline_rows(scored, {**known, **(beside or {})}, num_resamples=num_resamples, seed=seed)
+    known = baseline_answers(items, texts, train=train, likeness=likeness, mode=mode, seed=seed)
+    rows += baseline_rows(scored, {**known, **(beside or {})}, mode=mode, num_resamples=num_resamples, seed=seed)
     return rows, scored
 
 

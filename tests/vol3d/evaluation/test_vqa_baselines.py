@@ -72,6 +72,16 @@ def test_what_a_model_adds_is_paired_and_has_an_interval():
     assert scored[0].confidence == 1.0
 
 
+def test_a_lenient_reading_counts_for_the_blind_model_too():
+    """The same words, with and without the scan: the scan added nothing, however they are read."""
+    items = [Item(f"q{i}", f"s{i}", f"s{i}", "number", "15", unit="mm", groups={"subtype": "x"}) for i in range(4)]
+    said = {i.qid: "10-20 mm" for i in items}
+    answers = [{"qid": qid, "prediction": text} for qid, text in said.items()]
+    for mode, score in (("strict", 0.0), ("lenient", 1.0)):
+        metrics = {r.metric: r.value for r in score_model(items, answers, mode=mode, beside={"blind": said}, num_resamples=20)[0]}
+        assert metrics["score"] == metrics["baseline_blind/score"] == metrics["baseline_shuffled/score"] == score
+
+
 def test_free_numbers_get_a_constant_of_their_own_unit():
     records = [
         {"qid": i, "image_id": f"s{i}", "answer": f"{10 + i % 3} mm" if i % 2 else "1500 ml", "unit": "mm" if i % 2 else "ml"} for i in range(20)
