@@ -11,9 +11,12 @@ from typing import Literal
 Quantity = Literal["length", "volume", "attenuation"]
 Bound = Literal["value", "at_most", "at_least", "largest"]
 
-_VALUE = r"-?\d+(?:[.,]\d+)?"
+# `1,200` is grouped, for nobody writes a decimal comma before three digits of a size; `1,25` is a decimal.
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:[.,]\d+)?)"
+_GROUPED = re.compile(r",(?=\d{3}(?!\d))")
+_VALUE = rf"-?{_DIGITS}"
 _MENTION = re.compile(
-    rf"(?P<a>(?<![\w.])[-–]?\d+(?:[.,]\d+)?)(?:\s*(?P<between>x|×|\*|-|–|to\b|and\b)\s*(?P<b>{_VALUE}))?(?:\s*(?:x|×|\*)\s*(?P<c>{_VALUE}))?"
+    rf"(?P<a>(?<![\w.])[-–]?{_DIGITS})(?:\s*(?P<between>x|×|\*|-|–|to\b|and\b)\s*(?P<b>{_VALUE}))?(?:\s*(?:x|×|\*)\s*(?P<c>{_VALUE}))?"
     r"\s*-?(?P<unit>mm3|mm³|cm3|cm³|mm|cm|ml|cc|HU|lit(?:re|er)s?|l)\b(?!\s*(?:hg|thick (?:section|slice)|slices?\b))",
     re.IGNORECASE,
 )
@@ -85,7 +88,7 @@ def number_mentions(text: str, start: int, sentence: int) -> tuple[NumberMention
 def _mention(found: re.Match[str], text: str, start: int, sentence: int) -> NumberMention:
     unit = found["unit"].lower().replace("³", "3")
     quantity, factor = _UNITS["l" if unit.startswith("lit") else unit]
-    written = [found[group].replace(",", ".").replace("–", "-") for group in "abc" if found[group]]
+    written = [_GROUPED.sub("", found[group]).replace(",", ".").replace("–", "-") for group in "abc" if found[group]]
     is_range = found["between"] is not None and found["between"].lower() not in ("x", "×", "*")
     values = tuple(sorted((round(float(number) * factor, 6) for number in written), reverse=not is_range))
     decimals = min(len(number.partition(".")[2]) for number in written)

@@ -24,6 +24,7 @@ from vol3d.volume.phantom import random_phantom
         ("Nodules of 3-5 mm.", [("length", (3.0, 5.0), "value", "")]),
         ("Effusion of about 1,5 l, mean -12 HU.", [("volume", (1500.0,), "value", ""), ("attenuation", (-12.0,), "value", "")]),
         ("Volume 1450.2 ml and 30 cc, 4 cm3.", [("volume", (v,), "value", "") for v in (1450.2, 30.0, 4.0)]),
+        ("A liver of 1,450 ml, an effusion of 1,250.5 ml.", [("volume", (v,), "value", "") for v in (1450.0, 1250.5)]),
         ("Nodes up to 14 mm.", [("length", (14.0,), "largest", "")]),
         ("No node larger than 10 mm.", [("length", (10.0,), "at_least", "")]),
         ("Nodules smaller than 4 mm.", [("length", (4.0,), "at_most", "")]),
