@@ -95,7 +95,7 @@ def _result(args: argparse.Namespace, name: str, predictions: str, asked: "Asked
         num_resamples=args.resamples, seed=args.seed,
     )  # fmt: skip
     settings = {"format": args.format, "mode": args.mode, "resamples": args.resamples, "seed": args.seed, "baselines_learn_from": "train" if args.train else "other patients of the test, 5 folds"}  # fmt: skip
-    settings["predictions_without_question"] = len({str(r.get("qid")) for r in answers} - {item.qid for item in items})
+    settings["predictions_without_question"] = len(_texts(answers).keys() - {item.qid for item in items})
     if asked is not None and asked.prompts is not None:
         settings["prompt_choice"] = asked.prompts.record()
     provenance = Provenance(
@@ -111,11 +111,12 @@ def _result(args: argparse.Namespace, name: str, predictions: str, asked: "Asked
 
 def _ask(args: argparse.Namespace, spec: str, predictions: "str | Path") -> "Asked":
     """Run a model on all questions that have no answer yet."""
-    import numpy as np
+    from functools import partial
 
     from vol3d.cli.console import progress
     from vol3d.cli.model_options import answerer_of
     from vol3d.errors import ConfigError
+    from vol3d.evaluation.probe_runs import changed_scan
     from vol3d.evaluation.probes import PROBES
     from vol3d.evaluation.prompt_choice import read_validation
     from vol3d.evaluation.results import read_records
@@ -130,12 +131,12 @@ def _ask(args: argparse.Namespace, spec: str, predictions: "str | Path") -> "Ask
     records = read_records(args.questions)
     scans = args.validation_scans or args.scans
     validation = read_validation(args.prompts, args.validation, scans, records, budget=args.budget, seed=args.seed) if args.prompts else None
-    probe, rng = PROBES[args.probe] if args.probe else None, np.random.default_rng(args.seed)
+    change = partial(changed_scan, name=args.probe, seed=args.seed) if args.probe else None
     runs = len(records) * (1 if args.no_model_baselines or not args.scans else 3)
     with progress(f"Asking {spec}", total=runs + (len(validation.prompts) * len(validation.records) if validation else 0)) as advance:
         return ask_model(
             answerer_of(args, spec), records, args.scans, predictions, form=args.format, validation=validation,
-            change=None if probe is None else lambda volume: probe.apply(volume, rng), beside=not args.no_model_baselines, seed=args.seed, on_progress=lambda done, total: advance(1, ""),
+            change=change, beside=not args.no_model_baselines, seed=args.seed, on_progress=lambda done, total: advance(1, ""),
         )  # fmt: skip
 
 

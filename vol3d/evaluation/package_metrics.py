@@ -114,7 +114,11 @@ def _open_meteor_coco(metrics: PackageMetrics) -> None:
     metrics.signatures["meteor_coco"] = "METEOR 1.5 of pycocoevalcap, -l en -norm; meteor_coco of the corpus, meteor_coco_mean of reports"
 
     def rows(references: Sequence[str], hypotheses: Sequence[str], interval: Interval) -> list[MetricRow]:
-        whole, each = meteor.scores(references, hypotheses)
+        try:
+            whole, each = meteor.scores(references, hypotheses)
+        except (ConfigError, OSError) as error:  # its memory ran out: the other scores still stand
+            metrics.missing["meteor_coco"] = str(error)
+            return []
         return [plain_row("meteor_coco", whole, len(each)), row("meteor_coco_mean", interval(each))]
 
     metrics.scorers.append(rows)

@@ -69,7 +69,7 @@ def run_probes(
 def _setup(name: str, answerer: Answerer, records: Sequence[Mapping[str, Any]], seed: int) -> tuple[Answerer, dict[str, Any]] | str:
     """Who is asked, and with what of `run_vqa`; or the reason why this probe cannot be put to this model."""
     if name in PROBES:
-        return answerer, {"change": partial(_changed, name=name, seed=seed)}
+        return answerer, {"change": partial(changed_scan, name=name, seed=seed)}
     if name in EVIDENCE_PROBES:
         if not isinstance(answerer, UsesEvidence):
             return "this model gets no evidence from experts"
@@ -80,7 +80,7 @@ def _setup(name: str, answerer: Answerer, records: Sequence[Mapping[str, Any]], 
     return answerer, {}
 
 
-def _changed(volume: Volume, *, name: str, seed: int) -> Volume:
+def changed_scan(volume: Volume, *, name: str, seed: int) -> Volume:
     """The probe's scan: the same one every time, whatever was asked before."""
     return PROBES[name].apply(volume, np.random.default_rng([seed, zlib.crc32(Path(volume.source).name.encode())]))
 

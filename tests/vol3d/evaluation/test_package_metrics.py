@@ -36,6 +36,7 @@ def test_rouge_l_equals_the_installed_rouge_score():
 
 def test_rows_carry_the_signature_and_name_what_is_missing():
     pytest.importorskip("sacrebleu")
+    pytest.importorskip("rouge_score")
     with open_package_metrics() as metrics:
         rows = {r.metric: r for r in metrics.rows(REFS, REFS, num_resamples=20)}
     assert rows["sacrebleu/bleu"].value == pytest.approx(100.0)
