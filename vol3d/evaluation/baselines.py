@@ -68,11 +68,13 @@ def majority_answers(train: Sequence[Item], test: Sequence[Item]) -> dict[str, s
     seen: dict[tuple[str, str], list[str]] = {}
     for item in train:
         seen.setdefault(_key(item), []).append(_answer(item))
+    # Counted once per key: thousands of questions share one.
+    counted = {key: (Counter(texts), [number for number in map(_leading_number, texts) if number is not None]) for key, texts in seen.items()}
     answers = {}
     for item in test:
-        known = seen.get(_key(item))
+        known = counted.get(_key(item))
         if known:
-            answers[item.qid] = _guess(item, known)
+            answers[item.qid] = _guess(item, *known)
     return {qid: text for qid, text in answers.items() if text}
 
 
@@ -84,18 +86,16 @@ def _answer(item: Item) -> str:
     return item.options.get(item.truth, item.truth) if item.kind == "choice" else item.truth
 
 
-def _guess(item: Item, known: Sequence[str]) -> str:
-    numbers = [number for number in map(_leading_number, known) if number is not None]
+def _guess(item: Item, known: Counter[str], numbers: Sequence[float]) -> str:
     if item.kind == "number":
         return f"{np.median(numbers):.4g}" if numbers else ""
     if item.kind != "choice":
-        return Counter(known).most_common(1)[0][0]
+        return known.most_common(1)[0][0]
     options: Mapping[str, str] = item.options
-    if len(numbers) == len(known) and all(_leading_number(text) is not None for text in options.values()):
+    if len(numbers) == known.total() and all(_leading_number(text) is not None for text in options.values()):
         middle = float(np.median(numbers))
         return min(options, key=lambda letter: abs((_leading_number(options[letter]) or 0.0) - middle))
-    frequency = Counter(known)
-    return max(sorted(options), key=lambda letter: frequency[options[letter]])
+    return max(sorted(options), key=lambda letter: known[options[letter]])
 
 
 def _leading_number(text: str) -> float | None:
