@@ -61,6 +61,18 @@ def test_tables_that_make_no_sense_are_refused(tmp_path: Path, name: str, text: 
         load_table(tmp_path / name)
 
 
+def test_a_table_out_of_a_file_of_several(tmp_path: Path):
+    path = tmp_path / "tables.json"
+    path.write_text('{"total": {"5": "liver"}, "total_mr": {"3": "liver"}}')
+    assert load_table(f"{path}#total_mr") == {3: "liver"}
+    with pytest.raises(ConfigError, match=r"found total, total_mr.*tables.json#total"):
+        load_table(path)
+    with pytest.raises(ConfigError, match="none of this name"):
+        load_table(f"{path}#brain")
+    path.write_text('{"total": {"5": "liver"}}')
+    assert load_table(path) == {5: "liver"}
+
+
 def test_a_table_that_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match="no such label table"):
         load_table("totalseg_v9")

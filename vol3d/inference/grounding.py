@@ -16,6 +16,11 @@ Verdict = Literal["supported", "contradicted", "unsupported", "not_covered"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NEGATION = re.compile(r"\b(no|none|not|without|absent)\b")
+# Radiologists say "renal mass" where a structure is called `kidney_tumour`. Only before a finding: a renal artery is no kidney.
+_FINDING = r"(tumour|cyst|lesion|nodule|metastas\w*)"
+_MASS = re.compile(r"\b(tumor|mass|masse|cancer|carcinoma|neoplasm|malignancy)\b")
+_ADJECTIVES = {"hepatic": "liver", "renal": "kidney", "pancreatic": "pancreas", "splenic": "spleen", "pulmonary": "lung", "cerebral": "brain"}
+_ADJECTIVE = re.compile(rf"\b({'|'.join(_ADJECTIVES)}) (?={_FINDING}\b)")
 # "right, by 7.3 ml"
 _COMPARISON = re.compile(r"(left|right), by (\d+(?:\.\d+)? ml)")
 _YES_NO = {"yes": Status.FOUND, "no": Status.ABSENT}
@@ -154,6 +159,8 @@ def _sides_agree(text: str, named: tuple[str, ...], evidence: Evidence) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Lower case words, plural s dropped, so that names can be looked up with spaces around them."""
-    tokens = re.findall(r"[a-z0-9]+", text.lower().replace("tumor", "tumour"))
-    return " ".join(t[:-1] if t.endswith("s") and len(t) > 3 and not t.endswith(("ss", "is", "us", "as")) else t for t in tokens)
+    """Lower case words, plural s dropped, findings by their structure's name, so that names can be looked up with spaces around them."""
+    tokens = re.findall(r"[a-z0-9]+", text.lower())
+    singular = " ".join(t[:-1] if t.endswith("s") and len(t) > 3 and not t.endswith(("ss", "is", "us", "as")) else t for t in tokens)
+    named = _ADJECTIVE.sub(lambda m: f"{_ADJECTIVES[m[1]]} ", _MASS.sub("tumour", singular))
+    return named.replace("pancreas tumour", "pancreas lesion")

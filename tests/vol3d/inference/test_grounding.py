@@ -5,7 +5,18 @@ from vol3d.contracts import Evidence, Status
 from vol3d.inference.grounding import check_answer, check_sentence, mentioned
 from vol3d.vlm.prompt import evidence_line, sentence
 
-NAMES = ["liver", "liver_tumour", "kidney_left", "kidney_right", "kidney_tumour", "pleural_effusion", "pancreas", "lung_left", "lung_right"]
+NAMES = [
+    "pancreas_lesion",
+    "liver",
+    "liver_tumour",
+    "kidney_left",
+    "kidney_right",
+    "kidney_tumour",
+    "pleural_effusion",
+    "pancreas",
+    "lung_left",
+    "lung_right",
+]
 
 
 @pytest.mark.parametrize(
@@ -17,6 +28,10 @@ NAMES = ["liver", "liver_tumour", "kidney_left", "kidney_right", "kidney_tumour"
         ("Is there a liver tumour in the liver?", ("liver", "liver_tumour")),
         ("Any pleural effusions?", ("pleural_effusion",)),
         ("Which lung is larger?", ("lung_left", "lung_right")),
+        ("Is there a renal mass?", ("kidney_tumour",)),
+        ("Are there hepatic tumors?", ("liver_tumour",)),
+        ("Is there a pancreatic cancer?", ("pancreas_lesion",)),
+        ("Is the renal artery narrow?", ()),
         ("What is the weather?", ()),
         ("delivery of livers", ("liver",)),
     ],
