@@ -21,6 +21,11 @@ _FINDING = r"(tumour|cyst|lesion|nodule|metastas\w*)"
 _MASS = re.compile(r"\b(tumor|mass|masse|cancer|carcinoma|neoplasm|malignancy)\b")
 _ADJECTIVES = {"hepatic": "liver", "renal": "kidney", "pancreatic": "pancreas", "splenic": "spleen", "pulmonary": "lung", "cerebral": "brain"}
 _ADJECTIVE = re.compile(rf"\b({'|'.join(_ADJECTIVES)}) (?={_FINDING}\b)")
+# What an organ may have without being it: an answer about the lungs is none about lung cancer.
+_OF_AN_ORGAN = (
+    rf"{_FINDING}|fracture|abscess\w*|stenosi\w*|aneurysm|thrombo\w*|embol\w*|stone|infarct\w*|ha?emorrhage|laceration|rupture|dissection|"
+    r"fibrosi\w*|cirrhosi\w*|disease|injury|inflammation|obstruction|collapse"
+)
 # "right, by 7.3 ml"
 _COMPARISON = re.compile(r"(left|right), by (\d+(?:\.\d+)? ml)")
 _YES_NO = {"yes": Status.FOUND, "no": Status.ABSENT}
@@ -50,14 +55,19 @@ def mentioned(text: str, structures: Iterable[str]) -> tuple[str, ...]:
     rest, found = f" {_plain(text)} ", []
     for structure in sorted(structures, key=lambda s: -len(words(s))):
         name = _plain(words(structure))
-        if f" {name} " in rest:
+        if _names(name, rest):
             found.append(structure)
             rest = rest.replace(f" {name} ", "  ")
     for structure in structures:
         bare = re.sub(r"^(left|right) ", "", words(structure))
-        if structure not in found and bare != words(structure) and f" {_plain(bare)} " in rest:
+        if structure not in found and bare != words(structure) and _names(_plain(bare), rest):
             found.append(structure)
     return tuple(s for s in dict.fromkeys(structures) if s in found)
+
+
+def _names(name: str, plain_text: str) -> bool:
+    """Whether a text speaks of a structure itself, not of something that it may have."""
+    return re.search(rf" {re.escape(name)} (?!(?:{_OF_AN_ORGAN})\b)", plain_text) is not None
 
 
 def denies(text: str) -> bool:

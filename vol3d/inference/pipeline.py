@@ -105,7 +105,7 @@ def answer_question(
     talk = _conversation(session, question, model)
     draft, trace = talk(choices=choices)
     cards = session.source.cards(session.volume.modality)
-    structures = expert_loop.offered(mentioned(question, session.source.vocabulary()), cards, question) or draft.structures
+    structures = expert_loop.offered(mentioned(question, session.source.vocabulary()), cards, question) or _from_draft(draft, question)
     missing = [s for s in structures if s not in session.evidence.statuses]
     if missing:
         # The model answered without asking, or asked for something else: the question names the structure, so it is looked at.
@@ -115,6 +115,15 @@ def answer_question(
         trace += [step.model_copy(update={"step": len(trace) + i + 1}) for i, step in enumerate(more)]
     finding = _check(draft, question, structures, session.evidence)
     return _to_answer(session, question, draft, structures, finding, tuple(trace), choices)
+
+
+def _from_draft(draft: Draft, question: str) -> tuple[str, ...]:
+    """What the model chose to look at, where the question names no structure.
+
+    A yes or no then rests on nothing: the lungs are there, but that says nothing about an embolism. Derived findings are the exception.
+    """
+    is_derived = any(name.replace("_", " ") in question.lower() for name in prompt.DERIVED)
+    return draft.structures if is_derived or draft.text.strip().rstrip(".").lower() not in ("yes", "no") else ()
 
 
 def _conversation(

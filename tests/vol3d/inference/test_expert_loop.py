@@ -146,3 +146,9 @@ def test_a_second_malformed_call_ends_the_loop_and_is_no_answer(session: Session
     answer = answer_question(session, "Is the liver there?", model=Scripted("<nobody(liver)>", "<nobody(liver)>", "<nobody(liver)>"))
     assert answer.status == "not_covered"
     assert "<" not in answer.text
+
+
+def test_a_yes_about_something_that_no_expert_knows_rests_on_nothing(session: Session) -> None:
+    answer = answer_question(session, "Is there a pulmonary embolism?", model=Scripted("<threshold_ct(lungs)>", "yes"))
+    assert answer.status == "not_covered"
+    assert answer.text == "Not covered: no expert at hand looks at what the question asks."
