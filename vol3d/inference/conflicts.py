@@ -1,6 +1,6 @@
-"""Where two experts disagree about one structure: found against absent, or volumes too far apart to be one thing."""
+"""Why evidence may be wrong, in words: two experts disagree about a structure, or the model finds it at odds with the image."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from vol3d.contracts import Evidence, Status
 from vol3d.vlm import prompt
@@ -21,6 +21,13 @@ def conflicts_between(old: Evidence, new: Evidence, *, believed: Collection[str]
     """
     both = [s for s in old.statuses if s in new.statuses and _disagree(old, new, s)]
     return {s: prompt.evidence_line(new if s in believed else old, s) for s in both}
+
+
+def doubt(evidence: Evidence, structures: Sequence[str]) -> str:
+    """The model's doubt in words, with the commonest innocent reason where it applies: a part of an organ measures like no whole one."""
+    cut = [s for s in structures if (item := evidence.find(s, "touches_border")) is not None and item.value == 1]
+    reason = f"; the scan cuts off {' and '.join(prompt.words(s) for s in cut)}, which may be why" if cut else ""
+    return f"the model finds that it does not fit the image{reason}"
 
 
 def _disagree(old: Evidence, new: Evidence, structure: str) -> bool:

@@ -2,7 +2,7 @@ import pytest
 
 from tests.vol3d.evidence import m
 from vol3d.contracts import Evidence, Status
-from vol3d.inference.conflicts import conflicts_between
+from vol3d.inference.conflicts import conflicts_between, doubt
 from vol3d.inference.expert_loop import evidence_lines, merge
 
 
@@ -27,3 +27,10 @@ def test_both_opinions_stand_in_the_prompt_and_the_one_that_found_it_is_believed
     assert evidence_lines(both, ["liver"]) == ["liver: found, volume 1400.0 ml", "liver, by another expert: absent"]
     newer = merge(liver(1400.0), liver(420.0))
     assert evidence_lines(newer, ["liver"]) == ["liver: found, volume 420.0 ml", "liver, by another expert: found, volume 1400.0 ml"]
+
+
+def test_a_doubt_names_the_structures_that_the_scan_cuts_off() -> None:
+    measured = (m("lung_left", "touches_border", 1, ""), m("liver", "touches_border", 0, ""))
+    found = Evidence(measured, (), statuses={"lung_left": Status.FOUND, "liver": Status.FOUND})
+    assert doubt(found, ["liver"]) == "the model finds that it does not fit the image"
+    assert doubt(found, ["liver", "lung_left"]).endswith("; the scan cuts off left lung, which may be why")
