@@ -111,12 +111,9 @@ def _result(args: argparse.Namespace, name: str, predictions: str, asked: "Asked
 
 def _ask(args: argparse.Namespace, spec: str, predictions: "str | Path") -> "Asked":
     """Run a model on all questions that have no answer yet."""
-    from functools import partial
-
     from vol3d.cli.console import progress
     from vol3d.cli.model_options import answerer_of
     from vol3d.errors import ConfigError
-    from vol3d.evaluation.probe_runs import changed_scan
     from vol3d.evaluation.probes import PROBES
     from vol3d.evaluation.prompt_choice import read_validation
     from vol3d.evaluation.results import read_records
@@ -124,6 +121,8 @@ def _ask(args: argparse.Namespace, spec: str, predictions: "str | Path") -> "Ask
 
     if not args.questions:
         raise ConfigError("--run needs --questions")
+    if args.blind or args.swapped:
+        raise ConfigError("--run asks the model blind and about swapped scans itself", hint="Leave out --run, or --blind and --swapped.")
     if args.probe is not None and args.probe not in PROBES:
         raise ConfigError("no such probe", expected=" | ".join(PROBES), found=args.probe)
     if bool(args.prompts) != bool(args.validation):
@@ -131,12 +130,11 @@ def _ask(args: argparse.Namespace, spec: str, predictions: "str | Path") -> "Ask
     records = read_records(args.questions)
     scans = args.validation_scans or args.scans
     validation = read_validation(args.prompts, args.validation, scans, records, budget=args.budget, seed=args.seed) if args.prompts else None
-    change = partial(changed_scan, name=args.probe, seed=args.seed) if args.probe else None
     runs = len(records) * (1 if args.no_model_baselines or not args.scans else 3)
     with progress(f"Asking {spec}", total=runs + (len(validation.prompts) * len(validation.records) if validation else 0)) as advance:
         return ask_model(
             answerer_of(args, spec), records, args.scans, predictions, form=args.format, validation=validation,
-            change=change, beside=not args.no_model_baselines, seed=args.seed, on_progress=lambda done, total: advance(1, ""),
+            probe=args.probe, beside=not args.no_model_baselines, seed=args.seed, on_progress=lambda done, total: advance(1, ""),
         )  # fmt: skip
 
 

@@ -59,8 +59,9 @@ def run_probes(
         files[name] = target / f"{name}.jsonl"
         asked, settings = how
         failures = run_vqa(
-            asked, records, None if name == NO_IMAGE else scans, files[name], form=form, template=template, on_progress=on_progress, **settings
-        )
+            asked, records, None if name == NO_IMAGE else scans, files[name], form=form, template=template, on_progress=on_progress,
+            condition=condition_of(name, seed), **settings,
+        )  # fmt: skip
         if failures == len(records):
             raise ConfigError(f"every question failed under {name}", path=files[name], hint="The file holds each question's error.")
     return files, skipped
@@ -78,6 +79,15 @@ def _setup(name: str, answerer: Answerer, records: Sequence[Mapping[str, Any]], 
         partners = swap_partners(records, np.random.default_rng(seed))
         return "swapping needs scans of at least two patients" if partners is None else (answerer, {"instead": partners})
     return answerer, {}
+
+
+def condition_of(name: str, seed: int) -> str:
+    """What a line of answers says of a probe: its name, and the seed that drew its noise or its swap.
+
+    >>> condition_of("swapped", 3), condition_of("no_image", 3)
+    ('swapped, seed 3', 'no_image')
+    """
+    return f"{name}, seed {seed}" if name == SWAPPED or name in PROBES else name
 
 
 def changed_scan(volume: Volume, *, name: str, seed: int) -> Volume:

@@ -5,6 +5,7 @@ What a model said blind and about another patient's scan is asked with the same 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +17,11 @@ from vol3d.evaluation.models import Answerer
 from vol3d.evaluation.models.prompts import DEFAULT
 from vol3d.evaluation.models.run import read_predictions, run_vqa
 from vol3d.evaluation.parsing import Mode
-from vol3d.evaluation.probe_runs import swap_partners
+from vol3d.evaluation.probe_runs import SWAPPED, changed_scan, condition_of, swap_partners
 from vol3d.evaluation.prompt_choice import Choice, Validation, choose_prompt
 from vol3d.evaluation.results import MetricRow
 from vol3d.evaluation.vqa_baselines import baseline_answers, baseline_rows
 from vol3d.evaluation.vqa_table import Item, Scored, confidences_by_qid, predictions_by_qid, score_items, vqa_rows
-from vol3d.volume.volume import Volume
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +48,7 @@ def ask_model(
     *,
     form: Literal["mc", "free"] = "mc",
     validation: Validation | None = None,
-    change: Callable[[Volume], Volume] | None = None,
+    probe: str | None = None,
     beside: bool = True,
     seed: int = 0,
     on_progress: Progress = _silent,
@@ -62,9 +62,9 @@ def ask_model(
         answers: JSON lines; `NAME.blind.jsonl` and `NAME.swapped.jsonl` are written next to it.
         form: multiple choice or free form.
         validation: prompts and questions to choose on.
-        change: a probe on every scan.
+        probe: changes every scan, the swapped ones too.
         beside: whether to ask the two baselines of the model itself.
-        seed: of the swap.
+        seed: of the swap and the probe.
         on_progress: called after every question.
 
     Errors: ConfigError where every question failed.
@@ -73,17 +73,21 @@ def ask_model(
     stem = path.name.removesuffix(".jsonl")
     choice = None if validation is None else choose_prompt(answerer, validation, path.parent, stem, form=form, on_progress=on_progress)
     template = DEFAULT if choice is None else choice.prompt
-    failures = run_vqa(answerer, records, scans, path, form=form, change=change, template=template, on_progress=on_progress)
+    change = None if probe is None else partial(changed_scan, name=probe, seed=seed)
+    condition = "" if probe is None or scans is None else condition_of(probe, seed)
+    ask = partial(run_vqa, answerer, records, form=form, template=template, on_progress=on_progress)
+    failures = ask(scans, path, change=change, condition=condition)
     if failures == len(records):
         raise ConfigError("every question failed", path=path, hint="The file holds each question's error.")
     others: dict[str, Path] = {}
     if beside and scans is not None:
         others["blind"] = path.with_name(f"{stem}.blind.jsonl")
-        run_vqa(answerer, records, None, others["blind"], form=form, template=template, on_progress=on_progress)
+        ask(None, others["blind"])
         partners = swap_partners(records, np.random.default_rng(seed))
         if partners is not None:
             others["swapped"] = path.with_name(f"{stem}.swapped.jsonl")
-            run_vqa(answerer, records, scans, others["swapped"], form=form, instead=partners, template=template, on_progress=on_progress)
+            swapped = " + ".join(filter(None, (condition_of(SWAPPED, seed), condition)))
+            ask(scans, others["swapped"], instead=partners, change=change, condition=swapped)
     decoding = {**answerer.settings, "blind": scans is None, "failures": failures}
     return Asked(path, decoding, choice, others)
 

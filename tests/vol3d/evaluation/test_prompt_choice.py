@@ -109,6 +109,27 @@ def test_the_command_compares_a_model_with_its_base_after_both_have_chosen(files
     assert {"baseline_blind/score", "baseline_swapped/score", "baseline_constant/score", "baseline_chance/score", "over_blind/score"} <= set(rows)
 
 
+class Bright:
+    """Says whether it sees anything."""
+
+    name, settings = "bright", {}
+
+    def answer(self, volume, prompt):
+        return "B" if volume is None or np.ptp(volume.numpy()) == 0 else "A"
+
+
+def test_a_probe_changes_the_swapped_scans_too_and_its_answers_are_not_taken_for_others(files):
+    asked = ask_model(Bright(), _records(["t0", "t1"]), files, files / "p.jsonl", probe="blank")
+    lines = {name: [json.loads(line) for line in path.read_text().splitlines()] for name, path in {"": asked.answers, **asked.beside}.items()}
+    assert {name: {line["prediction"] for line in found} for name, found in lines.items()} == {"": {"B"}, "blind": {"B"}, "swapped": {"B"}}
+    conditions = {name: found[0]["condition"] for name, found in lines.items()}
+    assert conditions == {"": "blank, seed 0", "blind": "no_image", "swapped": "swapped, seed 0 + blank, seed 0"}
+    with pytest.raises(ConfigError, match="another condition"):
+        ask_model(Bright(), _records(["t0", "t1"]), files, files / "p.jsonl", probe="mirrored")
+    plain = ask_model(Bright(), _records(["t0", "t1"]), files, files / "plain.jsonl")
+    assert {json.loads(line)["prediction"] for line in plain.beside["swapped"].read_text().splitlines()} == {"A"}
+
+
 def test_a_suite_chooses_for_each_model(files, capsys):
     (files / "suite.yaml").write_text(
         f"name: two\nmodels:\n  - {{name: a, run: '{__name__}:Fussy'}}\n  - {{name: b, run: '{__name__}:Fussy#closely'}}\n"

@@ -1,7 +1,7 @@
 """Ask a model all questions of a file: one scan after the other, every answer on disk as soon as it is there, resumable.
 
 A failed question is kept as an error and asked again next time; it is never saved as an answer. A missing scan stops the run before it starts:
-otherwise the model would be asked blind without anybody noticing.
+otherwise the model would be asked blind without anybody noticing. Every line says who was asked under what, and a file of something else is not gone on with.
 """
 
 import json
@@ -17,6 +17,8 @@ from vol3d.volume.read import read_volume
 from vol3d.volume.volume import Volume
 
 logger = logging.getLogger(__name__)
+# What a file's answers have in common, in words; lines of older files lack some of them.
+_SAME = {"prompt": "prompt", "form": "form of question", "model": "model", "condition": "condition", "scans": "folder of scans"}
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", "/ct.nii.gz", "")
 
 
@@ -40,9 +42,10 @@ def run_vqa(
     change: Callable[[Volume], Volume] | None = None,
     instead: Mapping[str, str] | None = None,
     template: str = DEFAULT,
+    condition: str = "",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write `{"qid", "image_id", "prompt", "prediction"}` lines to `output`; gives the number of failures of this run.
+    """Write `{"qid", "image_id", "prompt", "form", "model", "condition", "scans", "prediction"}` lines to `output`; gives the number of failures of this run.
 
     `confidence` and `status` join the line where the model gives them.
 
@@ -55,13 +58,16 @@ def run_vqa(
         change: applied to each scan first (a probe).
         instead: image_id -> the scan that is shown in its place (a probe).
         template: the words around the question.
+        condition: name of the probe; empty: `base`, or `no_image` without scans. `scans` of a line is the folder's name alone.
         on_progress: called with the number of questions done and in all.
 
-    Errors: ConfigError for missing scans, and for a file that holds answers to another prompt.
+    Errors: ConfigError for missing scans, and for a file that holds answers to another prompt, or of another model, condition or folder of scans.
     """
     shown = {str(r["image_id"]): str(r["image_id"]) if instead is None else instead[str(r["image_id"])] for r in records}
     paths = {} if scans is None else _locate(scans, set(shown.values()))
-    done = _finished(Path(output), prompt_id(template))
+    same = {"prompt": prompt_id(template), "form": form, "model": answerer.name, "condition": condition or ("no_image" if scans is None else "base")}
+    same |= {} if scans is None else {"scans": Path(scans).resolve().name}
+    done = _finished(Path(output), same)
     waiting: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         if str(record["qid"]) not in done:
@@ -72,7 +78,7 @@ def run_vqa(
             volume = None if scans is None else read_volume(paths[shown[image_id]])
             volume = change(volume) if change is not None and volume is not None else volume
             for record in questions:
-                line: dict[str, Any] = {"qid": str(record["qid"]), "image_id": image_id, "prompt": prompt_id(template)}
+                line: dict[str, Any] = {"qid": str(record["qid"]), "image_id": image_id, **same}
                 try:
                     reply = reply_of(answerer, volume, prompt_for(record, form, template))
                     line["prediction"] = reply.text
@@ -102,10 +108,10 @@ def _locate(scans: str | Path, names: set[str]) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _finished(path: Path, prompt: str) -> set[str]:
+def _finished(path: Path, same: Mapping[str, str]) -> set[str]:
     """Questions that have an answer; a line that was cut off by a crash counts as not there.
 
-    Errors: ConfigError where the answers were given to another prompt.
+    Errors: ConfigError where the answers came about otherwise than `same` says.
     """
     if not path.exists():
         return set()
@@ -116,8 +122,10 @@ def _finished(path: Path, prompt: str) -> set[str]:
         except json.JSONDecodeError:
             continue
         if "prediction" in record:
-            if record.get("prompt", "default") != prompt:
-                raise ConfigError("the file holds answers to another prompt", path=path, expected=prompt, found=record.get("prompt", "default"), hint="Write to another file.")  # fmt: skip
+            for key, expected in same.items():
+                found = record.get(key, "default" if key == "prompt" else expected)
+                if found != expected:
+                    raise ConfigError(f"the file holds answers of another {_SAME[key]}", path=path, expected=expected, found=found, hint="Write to another file, or delete this one.")  # fmt: skip
             done.add(record["qid"])
     return done
 

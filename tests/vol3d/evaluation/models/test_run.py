@@ -63,6 +63,33 @@ def test_a_missing_scan_stops_the_run_and_blind_is_asked_for(scans):
     assert {r["prediction"] for r in read_predictions(scans / "blind.jsonl")} == {"blind"}
 
 
+def test_answers_of_something_else_are_not_gone_on_with(scans):
+    """Each line says who was asked under what; a mismatch is refused, and lines of older files lack what they lack."""
+    output = scans / "out.jsonl"
+    run_vqa(Mean(), RECORDS, scans, output, condition="blank, seed 0")
+    before = output.read_text()
+    line = json.loads(before.splitlines()[0])
+    assert [line[key] for key in ("model", "condition", "form", "scans")] == ["mean", "blank, seed 0", "mc", scans.name]
+    other = Mean()
+    other.name = "median"
+    (scans / "more").mkdir()
+    for i in range(2):
+        (scans / "more" / f"s{i}.nii.gz").write_bytes((scans / f"s{i}.nii.gz").read_bytes())
+    for word, model, folder, how in (
+        ("model", other, scans, {"condition": "blank, seed 0"}),
+        ("condition", Mean(), scans, {"condition": "mirrored, seed 0"}),
+        ("condition", Mean(), scans, {}),
+        ("form", Mean(), scans, {"condition": "blank, seed 0", "form": "free"}),
+        ("folder of scans", Mean(), scans / "more", {"condition": "blank, seed 0"}),
+    ):
+        with pytest.raises(ConfigError, match=f"another {word}"):
+            run_vqa(model, RECORDS, folder, output, **how)
+        assert model.asked == []
+    assert output.read_text() == before
+    output.write_text("\n".join(json.dumps({"qid": r["qid"], "image_id": r["image_id"], "prediction": "A"}) for r in RECORDS) + "\n")
+    assert run_vqa(Mean(failing=[1]), RECORDS, scans, output) == 0
+
+
 def test_ids_cannot_leave_the_folder(scans):
     (scans / "inner").mkdir()
     assert find_scan(scans / "inner", "../s0") is None
