@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from vol3d.errors import ConfigError
 from vol3d.evaluation.baselines import majority_answers
 from vol3d.evaluation.parsing import Mode
 from vol3d.evaluation.parsing.text import normalise
@@ -50,8 +51,11 @@ def baseline_answers(
 
 
 def _splits(items: Sequence[Item], train: Sequence[Item], rng: np.random.Generator) -> list[tuple[list[Item], list[Item]]]:
-    """(learn from, answer) pairs: the training set and all, or folds of patients."""
+    """(learn from, answer) pairs: the training set and all, or folds of patients. ConfigError where training patients are in the test."""
     if train:
+        both = {item.patient for item in train if item.patient} & {item.patient for item in items}
+        if both:
+            raise ConfigError("baselines cannot learn from patients of the test", expected="other patients", found=", ".join(sorted(both)[:3]))
         return [(list(train), list(items))]
     patients = list(dict.fromkeys(item.patient for item in items))
     fold = dict(zip([patients[i] for i in rng.permutation(len(patients))], [i % _FOLDS for i in range(len(patients))], strict=True))
@@ -86,7 +90,7 @@ def retrieved_answers(train: Sequence[Item], test: Sequence[Item], likeness: Map
             known, key=lambda k: (likeness or {}).get((item.image_id, k.image_id), 0.0) + _overlap(item, k, words) * (1e-6 if likeness else 1.0)
         )
         answers[item.qid] = transferred(near.options.get(near.truth, near.truth) if near.kind == "choice" else near.truth, item)
-    return answers
+    return {qid: text for qid, text in answers.items() if text}
 
 
 def _overlap(a: Item, b: Item, words: Mapping[int, frozenset[str]]) -> float:
@@ -96,7 +100,11 @@ def _overlap(a: Item, b: Item, words: Mapping[int, frozenset[str]]) -> float:
 
 
 def shuffled_answers(items: Sequence[Item], texts: Mapping[str, str], rng: np.random.Generator, *, mode: Mode = "strict") -> dict[str, str]:
-    """For each question what the model said to one of the same subtype and organ about another patient; none where nobody else was asked."""
+    """For each question what the model said to one of the same subtype and organ about another patient.
+
+    None where nobody else was asked, or where what was said is not among this question's options; what cannot be read stays as it is, for it is
+    as wrong here as there.
+    """
     by_key: dict[tuple[str, str, str], list[Item]] = {}
     for item in items:
         if item.qid in texts:
@@ -107,7 +115,9 @@ def shuffled_answers(items: Sequence[Item], texts: Mapping[str, str], rng: np.ra
         if others:
             other = others[int(rng.integers(len(others)))]
             letter = parse_choice(texts[other.qid], other.options or None, mode=mode) if other.kind == "choice" else None
-            answers[item.qid] = transferred(other.options.get(letter, letter) if letter else texts[other.qid], item)
+            moved = transferred(other.options.get(letter, letter) if letter else texts[other.qid], item)
+            if moved or letter is None:
+                answers[item.qid] = moved or texts[other.qid]
     return answers
 
 
@@ -147,6 +157,7 @@ def baseline_rows(
 ) -> list[MetricRow]:
     """`baseline_NAME/...` rows, and `over_NAME/score`: what the model adds to each, paired by question, resampled by patient.
 
+    Only questions that a baseline answered count, and `n` says how many: where it has no answer, the model would add all of its score to nothing.
     `mode` must be the one that the model was read in, or a lenient reading would pass for what the scan adds.
     """
     items, patients = [s.item for s in scored], [s.item.patient for s in scored]
@@ -154,10 +165,13 @@ def baseline_rows(
     chance = np.array([chance_of(item) for item in items])
     rows = _pair("chance", own, chance, patients, num_resamples, seed)
     for name, texts in answers.items():
-        theirs = score_items(items, texts, mode=mode)
+        answered = [i for i, item in enumerate(items) if item.qid in texts]
+        if not answered:
+            continue
+        theirs = score_items([items[i] for i in answered], texts, mode=mode)
         known = vqa_rows(theirs, groups=("group",), num_resamples=num_resamples, seed=seed)
         rows += [r.model_copy(update={"metric": f"baseline_{name}/{r.metric}"}) for r in known if r.metric.startswith(_SHOWN)]
-        rows += _pair(name, own, np.array([s.score.value for s in theirs]), patients, num_resamples, seed)
+        rows += _pair(name, own[answered], np.array([s.score.value for s in theirs]), [patients[i] for i in answered], num_resamples, seed)
     return rows
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vol3d.errors import ConfigError
 from vol3d.evaluation.vqa_baselines import baseline_answers, baseline_rows, chance_of, shuffled_answers, transferred
 from vol3d.evaluation.vqa_table import Item, item_from_record, score_items
 from vol3d.evaluation.vqa_task import score_model
@@ -70,6 +71,28 @@ def test_what_a_model_adds_is_paired_and_has_an_interval():
     assert {"baseline_constant/score", "baseline_majority/score", "baseline_retrieved/score", "baseline_shuffled/score"} <= set(metrics)
     assert (metrics["calibration/ece"], metrics["calibration/brier"]) == (0.0, 0.0)
     assert scored[0].confidence == 1.0
+
+
+def test_only_questions_that_a_baseline_answered_are_paired():
+    """Half of the questions have no other patient of their kind; there the model would win against nothing."""
+    items = [Item(f"q{i}", f"s{i}", f"s{i}", "category", "x", groups={"subtype": "common" if i < 10 else f"alone {i}"}) for i in range(20)]
+    answers = [{"qid": i.qid, "prediction": "x"} for i in items]
+    rows = {r.metric: r for r in score_model(items, answers, num_resamples=20)[0]}
+    for name in ("majority", "retrieved", "shuffled"):
+        assert (rows[f"over_{name}/score"].n, rows[f"over_{name}/score"].value) == (10, 0.0), name
+        assert (rows[f"baseline_{name}/score"].n, rows[f"baseline_{name}/score"].value) == (10, 1.0), name
+    assert rows["score"].n == 20
+
+
+def test_an_answer_that_is_no_option_is_none_but_nonsense_stays_nonsense():
+    items = [Item("a", "a", "a", "choice", "A", {"A": "left"}, groups={"subtype": "x"}), Item("b", "b", "b", "choice", "A", {"A": "upper"}, groups={"subtype": "x"})]  # fmt: skip
+    assert shuffled_answers(items, {"a": "A", "b": "no idea"}, np.random.default_rng(0)) == {"a": "no idea"}
+    assert "retrieved" not in baseline_answers(items[:1], {}, train=items[1:])
+
+
+def test_training_patients_of_the_test_are_refused():
+    with pytest.raises(ConfigError, match="patients of the test"):
+        baseline_answers(_items(4), {}, train=_items(2))
 
 
 def test_a_lenient_reading_counts_for_the_blind_model_too():
