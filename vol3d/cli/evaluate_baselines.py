@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-share", type=float, default=0.25, metavar="P", help="share of reports to test on when there is no --train (default 0.25)"
     )
+    parser.add_argument("--meteor-java", action="store_true", help="also METEOR 1.5, the Java program of pycocoevalcap: a minute and 2 GB of memory")
     parser.add_argument("--no-labels", action="store_true", help="text overlap only")
     add_output_arguments(parser)
 
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     known = None if args.no_labels else _known_labels(table)
     truth = None if known is None else known[test]
     rows = []
-    with open_package_metrics() as packages:
+    with open_package_metrics(meteor_java=args.meteor_java) as packages:
         for name, texts in systems.items():
             scored = report_rows(references, texts, references, labeller=labeller, truth_labels=truth, num_resamples=args.resamples, seed=args.seed)
             scored += packages.rows(references, texts, references, num_resamples=args.resamples, seed=args.seed)

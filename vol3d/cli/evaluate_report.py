@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--radeval", metavar="A,B", default="", help="also these, through radeval: radgraph, ratescore, green, f1radbert_ct, bleu, rouge"
     )
     parser.add_argument("--radeval-python", metavar="PATH", help="the Python that has radeval (default: this one)")
+    parser.add_argument("--meteor-java", action="store_true", help="also METEOR 1.5, the Java program of pycocoevalcap: a minute and 2 GB of memory")
     parser.add_argument("--no-labels", action="store_true", help="text overlap only: no clinical labels, no findings")
     parser.add_argument("--scorer", choices=("vol3d", "vlm3d"), default="vol3d", help="vlm3d: the challenge's own rules, defects included")
     parser.add_argument("--model", default="", help="name of the model, for the provenance")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         rows, items, more = _score(args, references, paired)
         settings |= more
-    data = hashes([args.references, args.hypotheses, args.train, args.blind, args.features, args.train_features])
+    data = hashes([args.references, args.hypotheses, args.train, args.blind, args.features, args.train_features, args.measurements])
     scorer = "vol3d-report" if args.scorer == "vol3d" else "vlm3d (compatibility)"
     provenance = Provenance(scorer=scorer, model=args.model, data=data, settings=settings)
     return show(ResultFile(task="report", rows=tuple(rows), provenance=provenance, items=tuple(items)), args)
@@ -78,7 +79,7 @@ def _score(args: argparse.Namespace, references: "ReportTable", paired: "PairedR
     radeval = _radeval(args, paired, systems)
     truth = None if args.no_labels else _truth(references)
     rows: list[MetricRow] = []
-    with open_package_metrics() as packages:
+    with open_package_metrics(meteor_java=args.meteor_java) as packages:
         for name, texts in systems.items():
             numbers = None if measured is None else checked_reports(texts, measured)
             found = [] if name == "reference" else _text_rows(args, paired, texts, patients, truth, packages)

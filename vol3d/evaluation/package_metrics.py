@@ -51,10 +51,13 @@ class PackageMetrics:
         return [found for scorer in self.scorers for found in scorer(references, hypotheses, interval)]
 
 
-def open_package_metrics() -> PackageMetrics:
-    """Look what is installed, and load it."""
+def open_package_metrics(*, meteor_java: bool = False) -> PackageMetrics:
+    """Look what is installed, and load it; METEOR's Java program, which loads for about a minute and takes 2 GB, only where it is asked for."""
     metrics = PackageMetrics()
     for name, opener in _OPENERS.items():
+        if name == "meteor_coco" and not meteor_java:
+            metrics.missing[name] = "its Java program takes a minute and 2 GB: ask for it with --meteor-java"
+            continue
         try:
             opener(metrics)
         except (MissingExtraError, ConfigError) as error:

@@ -5,6 +5,7 @@ A number without its data hash, scorer and settings cannot be compared with anot
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,24 @@ def sha256_of(path: str | Path) -> str:
 
 
 def hashes(paths: Iterable[str | Path | None]) -> dict[str, str]:
-    """File name -> SHA-256, for provenance; names without folders, so that results do not carry a machine's paths."""
-    return {Path(path).name: sha256_of(path) for path in paths if path is not None}
+    """File name -> SHA-256, for provenance; names without folders, so that results do not carry a machine's paths.
+
+    Files of the same name get as many of their folders as tell them apart. A folder of measurements is the SHA-256 of its JSON files' names and hashes.
+    """
+    files = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths if path is not None))  # noqa: PTH100 - links keep their names
+    return {_short(file, files): _sha256_of_folder(file) if file.is_dir() else sha256_of(file) for file in files}
+
+
+def _short(file: Path, files: Sequence[Path]) -> str:
+    depth = 1
+    while any(other != file and other.parts[-depth:] == file.parts[-depth:] for other in files):
+        depth += 1
+    return Path(*file.parts[-depth:]).as_posix()
+
+
+def _sha256_of_folder(folder: Path) -> str:
+    listed = "".join(f"{file.name} {sha256_of(file)}\n" for file in sorted(folder.glob("*.json")))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def write_result(result: ResultFile, path: str | Path) -> None:

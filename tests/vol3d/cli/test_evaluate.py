@@ -46,13 +46,13 @@ def _rows(document):
 
 
 def test_vqa_strict_and_published(files, capsys):
-    ours = _run(
-        capsys, "vqa", "--questions", files["questions"], "--predictions", files["good"], "--resamples", "50", "--train", files["questions"], "--json"
-    )
+    (files["folder"] / "train").mkdir()
+    train = _jsonl(files["folder"] / "train" / "q.jsonl", [q | {"image_id": f"train_{q['image_id']}"} for q in QUESTIONS])
+    ours = _run(capsys, "vqa", "--questions", files["questions"], "--predictions", files["good"], "--resamples", "50", "--train", train, "--json")
     assert set(ours["rows"][0]) == {"metric", "n", "value", "ci_low", "ci_high"}
     assert _rows(ours)["score"]["value"] == 1.0
     assert _rows(ours)["baseline_majority/score"]["value"] < 1.0
-    assert set(ours["provenance"]["data"]) == {"q.jsonl", "good.jsonl"}
+    assert set(ours["provenance"]["data"]) == {f"{files['folder'].name}/q.jsonl", "train/q.jsonl", "good.jsonl"}  # both q.jsonl, each with its hash
     published = _run(capsys, "vqa", "--questions", files["questions"], "--predictions", files["good"], "--scorer", "deeptumorvqa", "--json")
     assert _rows(published)["overall"]["value"] == 0.25  # "Based on ..." is always read as B
     assert "compatibility" in published["provenance"]["scorer"]
@@ -145,7 +145,12 @@ def test_report_numbers_against_measurements(tmp_path, capsys):
     rows = _rows(_run(capsys, *arguments, "--output", tmp_path / "out.json", "--json"))
     assert (rows["numbers/agree_share"]["value"], rows["reference/numbers/agree_share"]["value"]) == (0.0, 1.0)
     assert rows["numbers/measurable_share"]["value"] == 0.5
-    listed = [item["numbers"] for item in json.loads((tmp_path / "out.json").read_text())["items"]]
+    written = json.loads((tmp_path / "out.json").read_text())
+    listed = [item["numbers"] for item in written["items"]]
+    (folder / "s0.json").write_text((folder / "s0.json").read_text().replace("1450", "1451"))
+    again = _run(capsys, *arguments, "--json")["provenance"]["data"]
+    assert set(again) == {"ref.json", "hyp.json", "measured"}
+    assert [name for name in again if again[name] != written["provenance"]["data"][name]] == ["measured"]
     assert listed[0][0] == {
         "verdict": "disagree", "number": "950 ml", "sentence": altered, "structure": "liver", "measured": [1450.0], "unit": "ml",
         "why": "measured otherwise",
@@ -208,6 +213,8 @@ def test_wrong_input_is_one_line(files, tmp_path, capsys):
         ["vqa", "--predictions", files["good"]],
         ["vqa", "--questions", files["questions"], "--predictions", tmp_path / "empty.jsonl"],
         ["vqa", "--questions", files["questions"], "--predictions", tmp_path / "missing.jsonl"],
+        ["vqa", "--questions", files["questions"], "--predictions", files["good"], "--train", files["questions"]],
+        ["vqa", "--questions", files["questions"], "--predictions", tmp_path / "new.jsonl", "--run", "m:M", "--blind", files["bad"]],
         ["labeller", "--reports", files["questions"]],
         ["baselines", files["questions"]],
         ["probes"],

@@ -46,6 +46,17 @@ def test_rows_carry_the_signature_and_name_what_is_missing():
     assert all("Run: " in why or "Java" in why for why in metrics.missing.values())
 
 
+def test_the_java_program_starts_only_where_it_is_asked_for(monkeypatch):
+    started = []
+    monkeypatch.setattr("vol3d.evaluation.meteor.find_spec", lambda name: started.append(name))  # None: not installed
+    with open_package_metrics() as metrics:
+        assert "--meteor-java" in metrics.missing["meteor_coco"]
+    assert started == []
+    with open_package_metrics(meteor_java=True) as metrics:
+        assert "vol3d[meteor]" in metrics.missing["meteor_coco"]
+    assert started == ["pycocoevalcap"]
+
+
 # One synset in WordNet's own file format: {tumor, neoplasm}. Offsets are bytes, so they are computed.
 _HEADER = "  1 miniature WordNet for tests \n"
 
