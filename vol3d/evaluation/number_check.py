@@ -194,6 +194,7 @@ def _candidates(mention: NumberMention, structures: Sequence[str], side: str, me
     out = []
     names = _NAMES[mention.quantity]
     for structure in structures:
+        fitting = False
         for component, numbers in measured.numbers(structure, names).items():
             values = tuple(numbers[name] for name in names if name in numbers)
             where = measured.side(structure, component)
@@ -201,7 +202,9 @@ def _candidates(mention: NumberMention, structures: Sequence[str], side: str, me
             fits = not side or where in ("", "midline", side) or not is_lesion(structure) or (component is None and mention.quantity == "volume")
             if values and fits:
                 out.append(_Candidate(structure, values, bool(numbers.get("touches_border"))))
-        if out and mention.quantity == "length" and not any(word in structure for word in FOCAL):
+                fitting = True
+        # An extent has no side: it counts where a part of the same structure lies on the side.
+        if fitting and mention.quantity == "length" and not any(word in structure for word in FOCAL):
             out += [_Candidate(structure, extent, False) for extent in measured.extents(structure)]
     return out
 

@@ -9,7 +9,7 @@ from data_prep.text.sentences import sentences
 from experts3d.measure import measure
 from vol3d.contracts import Measurement, Status
 from vol3d.errors import ConfigError
-from vol3d.evaluation.number_check import Measured, check_report, number_rows, read_measured
+from vol3d.evaluation.number_check import Measured, _Candidate, _candidates, check_report, number_rows, read_measured
 from vol3d.evaluation.number_mentions import number_mentions
 from vol3d.evaluation.number_ties import named_structures, side_near
 from vol3d.volume.phantom import random_phantom
@@ -107,6 +107,22 @@ AGREE, OTHERWISE = ("agree", ""), ("disagree", "measured otherwise")
 )
 def test_verdicts_by_hand(text, expected):
     assert _verdict(text)[0] == expected
+
+
+def test_the_extent_of_a_structure_on_the_other_side_is_no_candidate():
+    """On the left lies an effusion of 20 mm; the consolidation, 60 mm across, is on the right and fits nothing that is said of the left."""
+
+    def part(structure, longest, side):
+        return [
+            *(_m(structure, "longest_axial_diameter", longest, "mm", c) for c in (None, 1)),
+            *(_m(structure, "side", side, component=c) for c in (None, 1)),
+            _m(structure, "extent_mm", (10.0, longest * 2, longest), "mm"),
+        ]
+
+    measured = Measured((*part("pleural_effusion", 20.0, "left"), *part("consolidation", 30.0, "right")), {})
+    assert _candidates(number_mentions("A 60 mm area.", 0, 0)[0], ["pleural_effusion", "consolidation"], "left", measured) == [
+        *[_Candidate("pleural_effusion", (20.0,), cut=False)] * 2, _Candidate("pleural_effusion", (40.0, 20.0), cut=False),
+    ]  # fmt: skip
 
 
 def test_of_two_organs_in_a_sentence_each_has_its_number():
