@@ -109,7 +109,7 @@ def test_a_doubt_is_carried_by_the_answer_beside_what_was_measured(session: Sess
     answer = answer_question(session, "How large is the left lung?", model=Scripted("<threshold_ct(lung_left)>", "doubtful"))
     assert (answer.status, answer.value) == ("doubtful", None)
     assert answer.text.startswith("Doubtful: the model finds that the evidence does not fit. Measured: Left lung: volume ")
-    assert answer.doubts == ("the model finds that it does not fit the image",)
+    assert answer.doubts == ("the model finds that it does not fit the image; the scan cuts off left lung, which may be why",)
     assert any(item.name == "volume" for item in answer.evidence)
 
 
