@@ -25,9 +25,15 @@ def conflicts_between(old: Evidence, new: Evidence, *, believed: Collection[str]
 
 def doubt(evidence: Evidence, structures: Sequence[str]) -> str:
     """The model's doubt in words, with the commonest innocent reason where it applies: a part of an organ measures like no whole one."""
-    cut = [s for s in structures if (item := evidence.find(s, "touches_border")) is not None and item.value == 1]
-    reason = f"; the scan cuts off {' and '.join(prompt.words(s) for s in cut)}, which may be why" if cut else ""
+    cut = [prompt.words(s) for s in structures if is_cut_off(evidence, s)]
+    reason = f"; the scan cuts off {' and '.join(cut)}, which may be why" if cut else ""
     return f"the model finds that it does not fit the image{reason}"
+
+
+def is_cut_off(evidence: Evidence, structure: str) -> bool:
+    """Whether a structure reaches the border of the scan."""
+    item = evidence.find(structure, "touches_border")
+    return item is not None and item.value == 1
 
 
 def _disagree(old: Evidence, new: Evidence, structure: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vol3d.contracts import Claim, Evidence, Report, Status, TraceStep
 from vol3d.inference import chat_loop
 from vol3d.inference.chat_loop import ChatModel
-from vol3d.inference.conflicts import doubt
+from vol3d.inference.conflicts import is_cut_off
 from vol3d.inference.expert_loop import Gathering, Session, evidence_lines
 from vol3d.inference.grounding import check_sentence, denies, mentioned
 from vol3d.vlm import prompt
@@ -120,4 +120,5 @@ def _measured(evidence: Evidence, structure: str) -> Claim:
 
 def _doubted(evidence: Evidence, structure: str) -> Claim:
     measured = _measured(evidence, structure)
-    return measured.model_copy(update={"text": f"{measured.text.rstrip('.')} (doubtful: {doubt(evidence, [structure])}).", "verdict": "doubtful"})
+    why = "doubtful; the scan cuts it off" if is_cut_off(evidence, structure) else "doubtful"
+    return measured.model_copy(update={"text": f"{measured.text.rstrip('.')} ({why}).", "verdict": "doubtful"})

@@ -58,7 +58,7 @@ def report_block(report: Report, anchors: Anchors) -> Html:
     if pending:
         items = [element("li", claim_link(n, claim, anchors), " ", chip(claim.verdict)) for n, claim in pending.items()]
         parts += [element("h3", "Outside of the text"), element("ul", *items, class_="plain")]
-    note = "Underlined statements link to the measurement that they rest on; wavy ones contradict it, dotted ones rest on none."
+    note = "Underlined statements link to the measurement that they rest on; wavy ones contradict it, dotted ones rest on none or are doubted by the model."
     return element("div", *parts, element("p", note, class_="quiet") if report.claims else "", class_="report")
 
 
