@@ -1,7 +1,7 @@
 """The table of a corpus: Rows as Parquet, one per series; written by corpus preparation, read by training."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,7 +51,7 @@ def read_manifest(path: str | Path, *, split: str | None = None) -> tuple[Row, .
     """Rows of a manifest, or of the store that holds one.
 
     Raises:
-        VolumeError: no manifest, or not one of ours.
+        VolumeError: no manifest, or not one of ours, or a row whose path or series leads out of the store.
     """
     file = Path(path)
     file = file / MANIFEST if file.is_dir() else file
@@ -62,7 +62,17 @@ def read_manifest(path: str | Path, *, split: str | None = None) -> tuple[Row, .
         raise VolumeError("there is no manifest here", path=file, hint="Prepare the corpus first: vol3d prep SOURCE ROOT STORE.") from error
     except (pa.ArrowInvalid, TypeError, KeyError, ValueError) as error:
         raise VolumeError("not a corpus manifest", path=file, found=repr(error)[:200]) from error
+    for row in rows:
+        for name in (row.path, row.series):
+            if _leads_out(name):
+                raise VolumeError("a row leads out of the store", path=file, expected="names below the store's folder", found=name)
     return rows if split is None else tuple(row for row in rows if row.split == split)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a name is absolute or climbs, as either system reads it: a manifest may come from anywhere, and its names are opened and written."""
+    path = PureWindowsPath(name)  # splits at both slashes
+    return bool(path.anchor) or ".." in path.parts
 
 
 def mask_key(row: Row) -> str:
