@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 SUMMARY = "does the model call the right expert, gain from its evidence, and doubt it where it is wrong? on held-out phantoms"
-EXAMPLE = "vol3d evaluate experts --num-questions 200 --baseline runs/demo/vlm_no_doubt"
+EXAMPLE = "vol3d evaluate experts --num-questions 20 --exam evidence doubt"
 
 # Training phantoms start at seed 10,000; see configs/demo/vlm.yaml.
 FIRST_SEED, MOST = 0, 10_000
@@ -29,6 +29,8 @@ TITLES = {
     ),
 }  # fmt: skip
 
+# Measures side by side in a printed table; more do not fit on one line.
+_BESIDE = 3
 
 # As in vol3d.evaluation.expert_use, which is too heavy to import for --help.
 EXAMS = ("calls", "evidence", "doubt")
@@ -42,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exam", nargs="+", default=EXAMS, choices=EXAMS, help="only some of the tables (default: all three)")
     parser.add_argument("--corpus", type=Path, default=Path("runs/demo/held_out_experts"), metavar="DIR", help="where the phantoms' tokens are kept")
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write every question and reply as JSON lines")
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--markdown", action="store_true", help="print the tables as Markdown, for documents: wider than 100 columns")
+    shown.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     parser.add_argument("--seed", type=int, default=0, help="of the questions, the cards and the resampling (default 0)")
 
 
@@ -88,7 +92,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"Phantom results: {facts['phantoms']} held-out phantoms; 95% intervals clustered by phantom; n counts questions.")
     for table in TITLES:
-        print("\n".join(["", *_markdown([c for c in made if c.table == table])]))
+        one = [c for c in made if c.table == table]
+        if args.markdown:
+            print("\n".join(["", *_markdown(one)]))
+        elif one:
+            _print_table(one)
     print(f"\n{DISCLAIMER}")
     return 0
 
@@ -122,6 +130,41 @@ def _record(cell: Any) -> dict[str, object]:
     e = cell.estimate
     metric = f"{cell.table}/{cell.row}/{cell.measure}"
     return {"metric": metric, "model": cell.model, "n": e.n, "num_phantoms": e.num_clusters, "value": e.value, "ci_low": e.low, "ci_high": e.high}
+
+
+def _print_table(made: Sequence[Any]) -> None:
+    """One table within 100 columns: a line for each row and model, three measures side by side, models named where there are several."""
+    from textwrap import wrap
+
+    from vol3d.cli.console import WIDTH, print_table
+    from vol3d.evaluation.expert_tables import MEASURES
+
+    table = made[0].table
+    measures = MEASURES[table]
+    title, note = TITLES[table]
+    found = {(c.row, c.model, c.measure): c.estimate for c in made}
+    lines = dict.fromkeys((c.row, c.model) for c in made)
+    several = len({model for _, model in lines}) > 1
+    print("", *wrap(f"{title}.", WIDTH), sep="\n")
+    for start in range(0, len(measures), _BESIDE):
+        part = measures[start : start + _BESIDE]
+        rows = [
+            (row, *([model] if several else []), found[row, model, measures[0]].n, *(_within(found.get((row, model, m))) for m in part))
+            for row, model in lines
+        ]
+        print_table([table, *(["model"] if several else []), "n", *part], rows)
+    print(*(line for text in note.splitlines() for line in wrap(text, WIDTH)), sep="\n")
+
+
+def _within(estimate: Any) -> str:
+    """A share and its interval in few columns: `0.95 (0.92-0.97)`; where a sign would be misread, `to` and a line of its own."""
+    if estimate is None:
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.2f}"
+    if estimate.low < 0:
+        return f"{estimate.value:.2f}\n({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{estimate.value:.2f} ({estimate.low:.2f}-{estimate.high:.2f})"
 
 
 def _markdown(made: Sequence[Any]) -> list[str]:
