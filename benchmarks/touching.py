@@ -155,8 +155,8 @@ def finding_pairs() -> list[Pair]:
 
 def read_together() -> list[Pair]:
     """What most pictures show side by side, touching or not: the common organs and the two lesions of the liver, each with each."""
-    names = ("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "lung_left", "lung_right", "liver_tumour", "liver_cyst")
-    return _each_once(itertools.combinations(names, 2))
+    organs = ("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "stomach", "aorta", "inferior_vena_cava", "lung_left", "lung_right")
+    return _each_once(itertools.combinations([*organs, "liver_tumour", "liver_cyst"], 2))
 
 
 def bones() -> list[str]:

@@ -17,7 +17,7 @@ from vol3d.volume.geometry import require_same_grid, to_canonical
 from vol3d.volume.intensity import fit_recipe, to_uint8
 from vol3d.volume.volume import Volume
 
-_FILL = 0.30
+FILL_OPACITY = 0.30
 _MOST = 8
 _LUNG_WORDS = ("lung", "airway", "trachea", "emphysema", "consolidation", "pleural")
 _BONE_WORDS = ("bone", "vertebra", "rib_", "skull", "sternum", "sacrum", "hip_", "femur", "calcification")
@@ -149,7 +149,7 @@ def _draw(rgb: UInt8[np.ndarray, "h w 3"], mask: np.ndarray, colour: tuple[int, 
         return
     paint = np.array(colour, np.float32)
     if not outline_only:
-        rgb[mask] = np.rint((1 - _FILL) * rgb[mask] + _FILL * paint).astype(np.uint8)
+        rgb[mask] = np.rint((1 - FILL_OPACITY) * rgb[mask] + FILL_OPACITY * paint).astype(np.uint8)
     # A structure that is a pixel or two wide has no inside: all of it is contour, so it stays visible.
     contour = mask & ~ndimage.binary_erosion(mask, border_value=1)
     rgb[contour] = colour
