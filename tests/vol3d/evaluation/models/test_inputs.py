@@ -43,7 +43,10 @@ def test_evenly_spaced_slices():
 
 def test_m3d_and_merlin_volumes():
     rng = np.random.default_rng(0)
-    scan = _scan(rng.integers(-1000, 1000, (20, 40, 40)).astype(np.int16))
+    array = rng.integers(-1000, 1000, (20, 40, 40)).astype(np.int16)
+    # Extremes of several voxels, so that resampling keeps them.
+    array[4:8, 4:8, 4:8], array[12:16, 12:16, 12:16] = -1000, 999
+    scan = _scan(array)
     m3d = m3d_volume(scan)
     assert m3d.shape == (1, 32, 256, 256)
     assert (m3d.min(), m3d.max()) == (0.0, 1.0)
