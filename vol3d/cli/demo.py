@@ -116,9 +116,12 @@ def _report(arguments: list[str], out: Path, model: "VisionLanguageModel") -> di
         args = _parse("report", [*arguments, *_asked()])
         content = report.report_scan(read_scan(arguments[0], args), out / "phantom", model, args)
     claims = content["claims"]
-    supported = sum(claim["verdict"] == "supported" for claim in claims)
+    doubted = sum(claim["verdict"] == "doubtful" for claim in claims)
+    measured = doubted + sum(claim["verdict"] == "supported" for claim in claims)
+    doubts = f", {doubted} of them doubted by the model" if doubted else ""
     print(
-        f"Findings: {content['findings']}\nImpression: {content['impression']}\n{supported} of {len(claims)} claims rest on a measurement [{_since(clock)}]"
+        f"Findings: {content['findings']}\nImpression: {content['impression']}\n{measured} of {len(claims)} claims rest on a measurement{doubts} "
+        f"[{_since(clock)}]"
     )
     return content
 
