@@ -263,7 +263,7 @@ class Answer(_Record):
     """An answer that says what it rests on.
 
     `confidence` is the model's probability of its own answer, not a clinical one. `doubts` says in words why the evidence may be
-    wrong: another expert disagrees, or the model finds it at odds with the image (`status` is then `doubtful`).
+    wrong: another expert disagrees, the scan cuts a structure off, or the model finds it at odds with the image (`status` is then `doubtful`).
     """
 
     scan: str

@@ -17,7 +17,7 @@ from vol3d.contracts import Answer, Evidence, EvidenceSource, Measurement, Repor
 from vol3d.errors import CheckpointError, ExpertError
 from vol3d.inference import chat_loop, expert_loop
 from vol3d.inference.chat_loop import ChatModel, ChatSession
-from vol3d.inference.conflicts import doubt
+from vol3d.inference.conflicts import doubt, is_cut_off
 from vol3d.inference.expert_loop import Draft, Gathering, Session
 from vol3d.inference.grounding import Finding, check_answer, mentioned
 from vol3d.inference.writing import write_report
@@ -210,7 +210,10 @@ def _doubtful_text(structures: Sequence[str], evidence: Evidence) -> str:
 
 def _doubts(status: str, structures: Sequence[str], evidence: Evidence) -> tuple[str, ...]:
     contested = tuple(f"experts disagree: {prompt.second_opinion(evidence.conflicts[s])}" for s in structures if s in evidence.conflicts)
-    return (*contested, doubt(evidence, structures)) if status == "doubtful" else contested
+    if status == "doubtful":
+        return (*contested, doubt(evidence, structures))
+    cut = [prompt.words(s) for s in structures if is_cut_off(evidence, s)]
+    return (*contested, f"the scan cuts off {' and '.join(cut)}: what is measured is the part inside") if cut else contested
 
 
 def _basis(finding: Finding, structures: Sequence[str], evidence: Evidence) -> tuple[Measurement, ...]:

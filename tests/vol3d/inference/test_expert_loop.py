@@ -119,7 +119,10 @@ def test_experts_that_disagree_are_named_even_where_the_model_does_not_doubt(ses
     volume = session.evidence.find("lung_left", "volume").value
     answer = answer_question(session, "How large is the left lung?", model=Scripted(f"{volume:.1f} ml", f"{volume:.1f} ml"))
     assert answer.status == "answered"
-    assert answer.doubts == ("experts disagree: left lung, by another expert: found, volume 9.0 ml",)
+    assert answer.doubts == (
+        "experts disagree: left lung, by another expert: found, volume 9.0 ml",
+        "the scan cuts off left lung: what is measured is the part inside",
+    )
 
 
 def test_an_expert_that_breaks_makes_a_failed_answer_with_its_reason(session: Session) -> None:
