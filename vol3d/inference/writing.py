@@ -48,8 +48,10 @@ def write_report(session: Gathering, model: "VisionLanguageModel | ChatModel", t
 def worth_writing(evidence: Evidence) -> list[str]:
     """Structures for the findings: lesions that are there, main organs, lesions that were looked for in vain."""
     known = {s: status for s, status in evidence.statuses.items() if status in (Status.FOUND, Status.ABSENT) and s != "scan"}
-    lesions = [s for s, status in known.items() if prompt.is_lesion(s) and status is Status.FOUND]
-    organs = [s for word in _ORGANS_FIRST for s, status in known.items() if s.startswith(word) and status is Status.FOUND and s not in lesions]
+    found = [s for s, status in known.items() if prompt.is_lesion(s) and status is Status.FOUND]
+    # A finding that is known by its sides is told by them: with the whole beside them one tumour would be counted twice.
+    lesions = [s for s in found if not {f"{s}_left", f"{s}_right"} & set(found)]
+    organs = [s for word in _ORGANS_FIRST for s, status in known.items() if s.startswith(word) and status is Status.FOUND and s not in found]
     absent = [s for s, status in known.items() if prompt.is_lesion(s) and status is Status.ABSENT]
     return list(dict.fromkeys([*lesions, *organs, *absent]))[:MOST_STRUCTURES]
 

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from tests.vol3d.evidence import evidence
+from vol3d.contracts import Evidence, Status
 from vol3d.inference.expert_loop import Session
-from vol3d.inference.writing import write_report
+from vol3d.inference.writing import worth_writing, write_report
 from vol3d.vlm.fuse import Visual
 from vol3d.vlm.view import Visuals
 from vol3d.volume.geometry import make_affine
@@ -67,3 +68,8 @@ def test_a_doubt_is_pinned_on_the_structure_that_does_not_fit() -> None:
     doubted = [claim for claim in report.claims if claim.verdict == "doubtful"]
     assert [claim.text for claim in doubted] == ["Spleen: volume 400.0 ml (doubtful)."]
     assert doubted[0].text in report.findings
+
+
+def test_a_tumour_known_by_its_side_is_told_once() -> None:
+    statuses = dict.fromkeys(["kidney_tumour", "kidney_tumour_left", "kidney_left", "liver_tumour"], Status.FOUND)
+    assert worth_writing(Evidence((), (), statuses=statuses)) == ["kidney_tumour_left", "liver_tumour", "kidney_left"]
